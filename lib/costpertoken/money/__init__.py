@@ -1,0 +1,1 @@
+"""USD: what an accelerator-hour costs, and what that makes of a token."""
