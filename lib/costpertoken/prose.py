@@ -101,8 +101,8 @@ def cell(value: Any, digits: int = 3) -> str:
     """One table cell's text: numbers to significant digits, missing values as a dash, anything else as it is."""
     if value is None or value != value:
         return "–"
-    if not hasattr(value, "__float__") or value is True or value is False:
-        return {True: "yes", False: "no"}.get(value, str(value))
+    if not hasattr(value, "__float__") or str(value) in ("True", "False"):
+        return {"True": "yes", "False": "no"}.get(str(value), str(value))
     whole = float(value).is_integer()
     return significant(int(value) if whole else float(value), digits)
 
