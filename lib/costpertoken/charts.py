@@ -14,6 +14,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from costpertoken import charttext as say
 from costpertoken.chartkit import enable, legend_columns, quantity
 from costpertoken.prose import significant
 
@@ -71,32 +72,6 @@ def _tip(column: str, words: str) -> alt.Tooltip:
     return alt.Tooltip(column, type="nominal", title=words)
 
 
-def _span(values: pd.Series) -> str:
-    """The ends of a column's range, in words."""
-    return f"{significant(float(values.min()))} to {significant(float(values.max()))}"
-
-
-def _story(frame: pd.DataFrame, x: str, y: str, color: str | None) -> str:
-    """Each series from its first to its last value, in words."""
-    groups = frame.groupby(color, sort=False) if color else [("The line", frame)]
-    ends = []
-    for name, group in groups:
-        run = group.dropna(subset=[y]).sort_values(x)[y]
-        if len(run):
-            first, last = float(run.iloc[0]), float(run.iloc[-1])
-            verb = "falls" if last < first else "rises" if last > first else "stays"
-            ends.append(f"{name} {verb} from {significant(first)} to {significant(last)}")
-    return "; ".join(ends)
-
-
-def _axis_words(frame: pd.DataFrame, x: str, y: str, x_title: str, y_title: str, logs: tuple[bool, bool]) -> str:
-    """Both axes with unit, range and scale, in words."""
-    when = hasattr(frame[x].iloc[0], "year")
-    span = f"{frame[x].min():%Y-%m} to {frame[x].max():%Y-%m}" if when else _span(frame[x])
-    scales = [", logarithmic" if log else "" for log in logs]
-    return f"Across: {x_title or 'date'}, {span}{scales[0]}. Up: {y_title}, {_span(frame[y])}{scales[1]}."
-
-
 def lines(frame, x: str, y: str, color: str | None = None, *, band: tuple[str, str] | None = None, x_title: str = "",
           y_title: str, log_x: bool = False, log_y: bool = False, zero: bool = True, **words):
     """Modelled lines, one a series of `color`, each with its band (the columns of its low and high end)."""
@@ -113,7 +88,7 @@ def lines(frame, x: str, y: str, color: str | None = None, *, band: tuple[str, s
     if band:
         layers.insert(0, base.mark_area(opacity=0.14).encode(y=alt.Y(low, **up), y2=high))
     said = f"Line chart, {series} series{', each with a band' if band else ''}. "
-    said += _axis_words(data, x, y, x_title, y_title, (log_x, log_y)) + f" {_story(data, x, y, color)}."
+    said += say.axis_words(data, x, y, x_title, y_title, (log_x, log_y)) + f" {say.story(data, x, y, color)}."
     return finish(alt.layer(*layers), alt_text=said, **words)
 
 
@@ -130,7 +105,7 @@ def points(frame, x: str, y: str, color: str | None = None, *, name: str = "meas
     shape = alt.Shape("kind:N", scale=alt.Scale(range=["diamond"]), title=None)
     dots = base.mark_point(size=64, filled=False, style="measured").encode(y=alt.Y(y, **up), shape=shape, **tips)
     layers = [base.mark_rule(strokeWidth=1.5).encode(y=alt.Y(low, **up), y2=high), dots] if band else [dots]
-    said = f"{len(data)} points, {name}. " + _axis_words(data, x, y, x_title, y_title, (log_x, log_y))
+    said = f"{len(data)} points, {name}. " + say.axis_words(data, x, y, x_title, y_title, (log_x, log_y))
     return finish(alt.layer(*layers), alt_text=said, **words)
 
 
@@ -172,21 +147,9 @@ def ranges(frame, category: str, x: str, low: str, high: str, color: str | None 
     if price:
         layers.insert(0, base.mark_rule(strokeWidth=1.25).encode(x=alt.X(p_low, **span), x2=p_high))
     rows = len(order) * (ROW_PX + (12 * (data[color].nunique() - 1) if color else 0))
-    said = f"Intervals for {len(order)} categories. Across: {x_title}, {_span(data[x])}. "
-    said += _ends(data, category, (low, x, high), color)
+    said = f"Intervals for {len(order)} categories. Across: {x_title}, {say.span(data[x])}. "
+    said += say.extremes(data, category, (low, x, high), color)
     return finish(alt.layer(*layers), alt_text=said, **{"height": rows + AXES_PX, **words})
-
-
-def _ends(data, category: str, columns: tuple[str, str, str], color: str | None) -> str:
-    """The lowest and the highest rows (all rows when few), each with its interval, in words."""
-    low, x, high = columns
-    ranked = data.dropna(subset=[x]).sort_values(x)
-    few = len(ranked) <= 6
-    shown = ranked if few else pd.concat([ranked.head(2), ranked.tail(2)])
-    names = shown[category].astype(str) + (", " + shown[color].astype(str) if color else "")
-    texts = [f"{n}: {significant(float(r[x]))} ({significant(float(r[low]))} to {significant(float(r[high]))})"
-             for n, (_, r) in zip(names, shown.iterrows(), strict=True)]
-    return f"{'From lowest to highest' if few else 'The two lowest and two highest'}: {'; '.join(texts)}."
 
 
 def bars(frame, category: str, x: str, part: str | None = None, *, x_title: str, sort: bool = False, **words):
@@ -234,11 +197,11 @@ def _agree(charts: Sequence[Any]) -> None:
     """Axes and legend of later charts give way to the first one's; the series of all share one list of colours."""
     for chart in charts[1:]:
         for channel in [*_channels(chart, "x"), *_channels(chart, "y")]:
-            channel.axis = channel.scale = alt.Undefined
-    hues = [c for chart in charts for c in _channels(chart, "color") if c.scale is not alt.Undefined]
-    names = list(dict.fromkeys(n for c in hues for n in c.scale.domain))
+            channel["axis"] = channel["scale"] = alt.Undefined
+    hues = [c for chart in charts for c in _channels(chart, "color") if c["scale"] is not alt.Undefined]
+    names = list(dict.fromkeys(n for c in hues for n in c["scale"].domain))
     for hue in hues:
-        hue.scale, hue.legend = alt.Scale(domain=names), hues[0].legend
+        hue["scale"], hue["legend"] = alt.Scale(domain=names), hues[0]["legend"]
 
 
 def layer(*charts):
