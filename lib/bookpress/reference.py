@@ -1,0 +1,65 @@
+"""The references that nbval compares with: executed chapters with their plain-text outputs only."""
+
+import json
+
+from bookpress import numbers
+from bookpress.execute import to_bytes
+from bookpress.project import Project
+from bookpress.stage import load
+from bookpress.stamp import write_changed
+
+KEPT_MIME = "text/plain"
+
+
+def strip(notebook):
+    """Keep each output's plain text: it holds the values, stays small and can be read in a diff."""
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.execution_count = None
+            cell.outputs = [_plain(output) for output in cell.outputs]
+    return notebook
+
+
+def _plain(output):
+    if "execution_count" in output:
+        output.execution_count = None
+    if "data" in output:
+        output.data = {key: value for key, value in output.data.items() if key == KEPT_MIME}
+    return output
+
+
+def reference_path(project: Project, docname: str):
+    """Where a chapter's reference lies."""
+    return project.references / f"{docname.removeprefix('chapters/')}.ipynb"
+
+
+def renew(project: Project, names: list[str]) -> list[str]:
+    """Write all references from the executed chapters; which numbers moved, one line each."""
+    found = {}
+    for name in names:
+        notebook = load(project, name)
+        found[name] = numbers.collect(notebook, name)
+        write_changed(reference_path(project, name), to_bytes(strip(notebook)))
+    wanted = {reference_path(project, name) for name in names}
+    for path in set(project.references.rglob("*.ipynb")) - wanted:
+        path.unlink()
+    book = project.references / "numbers.json"
+    before = json.loads(book.read_text("utf8")) if book.is_file() else []
+    after = numbers.public(found)
+    write_changed(book, (json.dumps(after, indent=1) + "\n").encode())
+    return moved(before, after) or ["no number moved"]
+
+
+def moved(before: list[dict], after: list[dict]) -> list[str]:
+    """The numbers that differ between two books."""
+    old, new = ({(n["chapter"], n["name"]): n for n in book} for book in (before, after))
+    lines = []
+    for key in sorted(old.keys() | new.keys()):
+        was, now = old.get(key, {}).get("value"), new.get(key, {}).get("value")
+        if was != now or (key in old) != (key in new):
+            lines.append(f"{key[0].removeprefix('chapters/')}  {key[1]}: {_shown(was)} -> {_shown(now)}")
+    return lines
+
+
+def _shown(value: float | None) -> str:
+    return "none" if value is None else f"{value:.6g}"

@@ -1,0 +1,79 @@
+"""Executes the chapters that need it, side by side, and keeps the others."""
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+
+from bookpress.execute import ChapterError, execute_chapter
+from bookpress.project import Project
+from bookpress.stamp import chapter_key, read_record, shared_key, write_record
+
+
+@dataclass(frozen=True)
+class Run:
+    """One chapter's execution: seconds it took when it last ran, and whether that was now."""
+
+    docname: str
+    seconds: float
+    cached: bool
+
+
+def _cores() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def _pool(size: int) -> ProcessPoolExecutor:
+    # Forked workers share the imports made here; elsewhere than Linux forking is not safe.
+    if sys.platform == "linux":
+        import jupytext  # noqa: F401
+        import papermill  # noqa: F401
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    return ProcessPoolExecutor(max_workers=size, mp_context=context)
+
+
+def _ignore(name: str) -> None:
+    return None
+
+
+def execute_all(
+    project: Project,
+    names: list[str],
+    parameters: dict,
+    start: Callable[[int], Callable[[str], None]] = lambda n_todo: _ignore,
+) -> tuple[list[Run], list[ChapterError]]:
+    """Bring every chapter's executed notebook up to date. A chapter that fails keeps its earlier notebook.
+
+    `start` is told how many chapters will run and gives back what to call as each one ends.
+    """
+    shared = shared_key(project)
+    keys = {name: chapter_key(project, name, shared, parameters) for name in names}
+    known = {name: read_record(project.notebook(name), key) for name, key in keys.items()}
+    runs = {name: Run(name, noted["seconds"], True) for name, noted in known.items() if noted}
+    todo = [name for name in names if name not in runs]
+    failures = []
+    if todo:
+        for name, result in _execute(project, todo, parameters, start):
+            if isinstance(result, ChapterError):
+                failures.append(result)
+                continue
+            content, seconds = result
+            write_record(project.notebook(name), content, keys[name], seconds=seconds)
+            runs[name] = Run(name, seconds, False)
+    return [runs[name] for name in names if name in runs], failures
+
+
+def _execute(project: Project, todo: list[str], parameters: dict, start):
+    with _pool(min(_cores(), len(todo))) as pool:
+        # Submit first: the workers fork before the progress bar starts its thread.
+        futures = {pool.submit(execute_chapter, project.root, name, parameters): name for name in todo}
+        ended = start(len(todo))
+        for future in as_completed(futures):
+            try:
+                yield futures[future], future.result()
+            except ChapterError as error:
+                yield futures[future], error
+            ended(futures[future])

@@ -1,0 +1,32 @@
+"""A small server for looking at the site."""
+
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from bookpress.project import PressError
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *args) -> None:
+        return None
+
+    def end_headers(self) -> None:
+        # The next build must show at once.
+        self.send_header("Cache-Control", "no-store")
+        super().end_headers()
+
+
+def serve_site(html: Path, port: int) -> None:
+    """Serve a folder on 127.0.0.1 until interrupted; prints the address."""
+    if not (html / "index.html").is_file():
+        raise PressError("there is no site yet: run `make book` first")
+    try:
+        server = ThreadingHTTPServer(("127.0.0.1", port), partial(_Quiet, directory=str(html)))
+    except OSError as error:
+        raise PressError(f"port {port} cannot be used: {error.strerror}; give another with PORT=") from None
+    print(f"http://127.0.0.1:{server.server_address[1]}/", flush=True)
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        server.server_close()

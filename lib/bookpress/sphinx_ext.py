@@ -1,0 +1,60 @@
+"""The book's Sphinx extension: everything a page needs lies beside it, so that it works from a file and offline."""
+
+import hashlib
+from importlib.metadata import version
+from pathlib import Path
+
+from bookpress.mathml import visit_block, visit_inline
+from bookpress.stamp import write_atomic
+
+HERE = Path(__file__).parent
+VEGA_LITE = "6.4"
+
+
+def vega_bundle(folder: Path) -> Path:
+    """The charts' library as one classic script in a folder of its own; made once per release of the converter."""
+    import vl_convert
+
+    release = hashlib.sha256(f"{VEGA_LITE} {vl_convert.__version__}".encode()).hexdigest()[:8]
+    target = folder / f"vega-{release}" / "vega-bundle.js"
+    if not target.is_file():
+        # Wrapped: its top-level names meet those of Sphinx's own scripts, and modules are blocked on file://.
+        write_atomic(target, f"(()=>{{{vl_convert.javascript_bundle(vl_version=VEGA_LITE)}}})();".encode())
+    return target
+
+
+def _assets(app) -> None:
+    bundle = vega_bundle(Path(app.outdir).parent)
+    app.config.html_static_path += [str(bundle.parent), str(HERE / "assets")]
+    app.config.templates_path.append(str(HERE / "templates"))
+    app.add_js_file(bundle.name, loading_method="defer")
+    for script in sorted((HERE / "assets").glob("*.js")):
+        app.add_js_file(script.name, loading_method="defer")
+    for style in sorted((HERE / "assets").glob("*.css")):
+        app.add_css_file(style.name)
+
+
+def _footer(app, config) -> None:
+    date = config.bookpress_data_date
+    edition = f"Edition of {date}: data as of {date}." if date else "Edition without dated data."
+    config.html_theme_options["extra_footer"] = f'<p class="edition">{edition}</p>'
+    config.html_context["default_mode"] = "light"
+
+
+def _page(app, pagename, templatename, context, doctree) -> None:
+    metatags = context.get("metatags") or ""
+    context["metatags"] = metatags + (
+        f'<meta name="edition" content="{app.config.bookpress_data_date}" />\n'
+        f'<meta name="costpertoken" content="{version("costpertoken")}" />\n'
+    )
+
+
+def setup(app) -> dict:
+    """Register with Sphinx."""
+    app.add_config_value("bookpress_data_date", "", "html")
+    app.add_config_value("comments_config", {}, "")  # Jupyter Book sets it though sphinx_comments is left out
+    app.add_html_math_renderer("mathml", (visit_inline, None), (visit_block, None))
+    app.connect("config-inited", _footer)
+    app.connect("builder-inited", _assets)
+    app.connect("html-page-context", _page, priority=900)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
