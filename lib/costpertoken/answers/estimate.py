@@ -1,0 +1,165 @@
+"""What one configuration costs: the model's figures with the band of its assumed constants, and the market's price range."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.optimize import brentq
+
+from costpertoken import tables
+from costpertoken.model.records import Deployment, InputError, Price, Workload, check_range
+from costpertoken.model.serving import STATUS, Serving, capacity, serve, smallest_fit
+from costpertoken.money.cost import UnitCost, allocate
+
+CASES = ("typical", "worse", "better")
+DEGREES = (1, 2, 4, 8)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """One configuration at one load. Serving and cost by case of the constants; replicas and utilisation by the load."""
+
+    deployment: Deployment
+    workload: Workload
+    price: Price
+    allocation: str
+    serving: dict[str, Serving]
+    cost: dict[str, UnitCost]
+    n_replicas: int
+    utilisation: float
+
+
+def deployment(
+    model_id, accelerator_id, *, weights=None, activations=None, cache=None, tp=1, pp=1, dp=1, ep=1, case="typical"
+) -> Deployment:
+    """Deployment by names; weights default to the checkpoint's own format."""
+    model = tables.model(model_id)
+    return Deployment(
+        model=model,
+        accelerator=tables.accelerator(accelerator_id),
+        precision=tables.precision(weights or tables.native_precision(model), activations=activations, cache=cache),
+        efficiency=tables.efficiency(case),
+        tp=tp,
+        pp=pp,
+        dp=dp,
+        ep=ep,
+    )
+
+
+def degrees_of(deployed: Deployment) -> list[int]:
+    """Tensor-parallel degrees that the model's heads and the scale-up domain (or one server) allow."""
+    most = max(deployed.accelerator.link_domain, DEGREES[-1] if deployed.accelerator.device_class != "cpu" else 1)
+    return [tp for tp in DEGREES if deployed.model.n_heads % tp == 0 and tp <= most]
+
+
+def why_not(deployed: Deployment, serving: Serving, workload: Workload) -> str:
+    """Why a configuration does not serve: GB needed, GB there, and the smallest alternative that would."""
+    model, room = deployed.model, capacity(deployed)
+    name = f"{model.id} at {deployed.precision.id.split('/')[0]} on {int(serving.n_accelerators)} x {deployed.accelerator.id}"
+    if int(serving.status) == 3:
+        asked = workload.input_tokens + workload.output_tokens
+        return f"{name}: {asked:,.0f} tokens asked; {STATUS[3]} of {model.max_context:,} tokens"
+    tp = smallest_fit(deployed, input_tokens=workload.input_tokens, output_tokens=workload.output_tokens)
+    other = f"smallest that fits: tp {tp}" if tp else "no tensor-parallel degree up to 16 fits: try fewer bits"
+    needed, there = float(room.weight_bytes) / 1e9, float(room.weight_bytes + room.cache_bytes) / 1e9
+    return (
+        f"{name}: {STATUS[int(serving.status)]}: weights need {needed:,.1f} GB on each accelerator, {there:,.1f} GB are "
+        f"there after the engine's reserve; {other}"
+    )
+
+
+def requests_at_most(deployed: Deployment, workload: Workload) -> float:
+    """Requests per second of one replica with a backlog."""
+    return float(serve_workload(deployed, replace(workload, concurrency=None)).requests_per_s)
+
+
+def serve_workload(deployed: Deployment, workload: Workload) -> Serving:
+    """`serve` with a Workload record."""
+    return serve(
+        deployed,
+        input_tokens=workload.input_tokens,
+        output_tokens=workload.output_tokens,
+        cached_share=workload.cached_share,
+        concurrency=workload.concurrency,
+    )
+
+
+def concurrency_for(deployed: Deployment, workload: Workload, requests_per_s: float) -> float:
+    """Requests in flight at which one replica completes requests_per_s (Little's law, solved); at least one."""
+
+    def surplus(log_batch: float) -> float:
+        at = replace(workload, concurrency=float(np.exp(log_batch)))
+        return float(serve_workload(deployed, at).requests_per_s) - requests_per_s
+
+    top = np.log(float(serve_workload(deployed, replace(workload, concurrency=None)).batch))
+    if surplus(0.0) >= 0 or top <= 0:
+        return 1.0
+    return float(np.exp(brentq(surplus, 0.0, top))) if surplus(top) > 0 else float(np.exp(top))
+
+
+def at_load(deployed: Deployment, workload: Workload, requests_per_s: float) -> tuple[Workload, int, float]:
+    """(workload of one replica, replicas, share of time a replica is busy) for an offered load, spread evenly.
+
+    Left out: queueing and peaks; the load is taken as steady.
+    """
+    most = requests_at_most(deployed, workload)
+    replicas = max(1, int(np.ceil(requests_per_s / most - 1e-9)))
+    share = requests_per_s / replicas
+    busy = replace(workload, concurrency=concurrency_for(deployed, workload, share))
+    single = float(serve_workload(deployed, busy).requests_per_s)
+    return busy, replicas, min(1.0, share / single)
+
+
+def best_tp(deployed: Deployment, workload: Workload) -> int:
+    """The tensor-parallel degree with the cheapest output token; the smallest where none fits, for its reason."""
+    allowed = np.array(degrees_of(deployed))
+    out = serve_workload(replace(deployed, tp=allowed), workload)
+    per_accelerator = out.output_tok_per_s / allowed
+    return int(allowed[0] if np.all(np.isnan(per_accelerator)) else allowed[np.nanargmax(per_accelerator)])
+
+
+def estimate(
+    deployed: Deployment, workload: Workload, price: Price, *, allocation="work", requests_per_s=None, utilisation=1.0
+) -> Estimate:
+    """Serving and USD per Mtok of a deployment at the typical constants, and with all of them at their worse and better ends.
+
+    requests_per_s sets replicas, batch and utilisation; else the workload's concurrency (None: a backlog) and utilisation hold.
+    Raises InputError where the configuration does not serve.
+    """
+    first = serve_workload(deployed, replace(workload, concurrency=None))
+    if int(first.status):
+        raise InputError(why_not(deployed, first, workload))
+    replicas = 1
+    if requests_per_s is not None:
+        check_range("requests_per_s", requests_per_s, exclusive=True)
+        workload, replicas, utilisation = at_load(deployed, workload, requests_per_s)
+    cases = {case: replace(deployed, efficiency=tables.efficiency(case)) for case in CASES[1:]} | {CASES[0]: deployed}
+    serving = {case: serve_workload(cases[case], workload) for case in CASES}
+    cost = {
+        case: allocate(serving[case], usd_per_hour=price.usd_per_hour, allocation=allocation, utilisation=utilisation)
+        for case in CASES
+    }
+    return Estimate(
+        deployment=deployed,
+        workload=workload,
+        price=price,
+        allocation=allocation,
+        serving=serving,
+        cost=cost,
+        n_replicas=replicas,
+        utilisation=float(utilisation),
+    )
+
+
+def ranges(result: Estimate, kind: str = "output_usd_per_mtok") -> dict[str, float]:
+    """Value of one unit cost; the model's band at the typical price; the market's range at the typical model; both joined."""
+    value, better, worse = (float(getattr(result.cost[case], kind)) for case in ("typical", "better", "worse"))
+    low, high = (bound / result.price.usd_per_hour for bound in (result.price.low, result.price.high))
+    return {
+        "value": value,
+        "model_low": better,
+        "model_high": worse,
+        "price_low": value * low,
+        "price_high": value * high,
+        "low": better * low,
+        "high": worse * high,
+    }

@@ -1,0 +1,26 @@
+"""The console command `costpertoken`: one module a subcommand, errors as sentences, exit status 2 for bad input."""
+
+import sys
+
+import click
+
+from costpertoken.cli.cost import cost
+from costpertoken.model.records import InputError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="costpertoken")
+def costpertoken() -> None:
+    """What a token of LLM inference costs, and why."""
+
+
+costpertoken.add_command(cost)
+
+
+def main() -> None:
+    """Entry point: no traceback reaches a user for what they typed or for a broken table."""
+    try:
+        costpertoken()
+    except InputError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(2)

@@ -1,0 +1,183 @@
+"""`costpertoken cost`: one configuration, its speed and its USD per million tokens, as a table or as JSON."""
+
+import json
+from dataclasses import asdict
+
+import click
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from costpertoken import tables
+from costpertoken.answers import estimate as answers
+from costpertoken.model.records import InputError, Price, Workload
+from costpertoken.model.roofline import BOUNDS, binding
+from costpertoken.model.serving import LIMITS
+from costpertoken.money.cost import ALLOCATIONS
+
+KINDS = {"output": "output_usd_per_mtok", "input": "input_usd_per_mtok", "cached input": "cached_usd_per_mtok"}
+WIDTH = 96
+
+
+def chosen_price(accelerator, price, commitment, cloud_class, provider, region) -> Price:
+    """The price given, else the median of the offers on record: of one class, hyperscalers where they sell it."""
+    if price is not None:
+        return Price(usd_per_hour=price, low=price, high=price, label="as given")
+    if cloud_class is None and provider is None:
+        offered = set(tables.price_rows(accelerator, commitment=commitment)["cloud_class"])
+        cloud_class = next((name for name in ("neocloud", "hyperscaler", "marketplace") if name in offered), None)
+    return tables.price(accelerator, commitment=commitment, cloud_class=cloud_class, provider=provider, region=region)
+
+
+@click.command(short_help="What a token costs on one configuration.")
+@click.option("-m", "--model", required=True, help="Model id of data/models.csv, such as llama-3.1-70b.")
+@click.option("-a", "--accelerator", required=True, help="Accelerator id of data/accelerators.csv, such as h100-sxm.")
+@click.option("-w", "--weights", help="Format of the weights, such as bf16, fp8, int4. Default: the checkpoint's own.")
+@click.option("--activations", help="Format of the products. Default: the weights' own.")
+@click.option("--cache", help="Format of the KV cache. Default: what goes with the weights.")
+@click.option("-i", "--input-tokens", type=float, default=1000, show_default=True, help="Prompt tokens a request.")
+@click.option("-o", "--output-tokens", type=float, default=500, show_default=True, help="Output tokens a request.")
+@click.option(
+    "--cached-share", type=float, default=0.0, show_default=True, help="Share of prompt tokens found in a prefix cache."
+)
+@click.option(
+    "-c", "--concurrency", type=float, help="Requests in flight on a replica. Default: a backlog, memory decides."
+)
+@click.option("-r", "--requests-per-s", type=float, help="Offered load instead: sets replicas, batch and utilisation.")
+@click.option("-u", "--utilisation", type=float, default=1.0, show_default=True, help="Share of the paid time in use.")
+@click.option("--tp", type=int, help="Tensor-parallel degree. Default: the cheapest of 1, 2, 4, 8.")
+@click.option("--pp", type=int, default=1, show_default=True, help="Pipeline stages.")
+@click.option(
+    "--dp", type=int, default=1, show_default=True, help="Attention data-parallel ranks (mixture of experts)."
+)
+@click.option("--ep", type=int, default=1, show_default=True, help="Ranks that the experts are spread over.")
+@click.option("-p", "--price", type=float, help="USD per accelerator-hour. Default: median of the offers on record.")
+@click.option("--commitment", default="on-demand", show_default=True, help="on-demand, spot, 1y or 3y.")
+@click.option("--cloud-class", help="hyperscaler, neocloud or marketplace. Default: neocloud where it sells the part.")
+@click.option("--provider", help="One provider's offers only.")
+@click.option("--region", help="One region's offers only.")
+@click.option("--allocation", default="work", show_default=True, help="Who pays: " + ", ".join(ALLOCATIONS) + ".")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")
+def cost(as_json, **asked) -> None:
+    """What a million tokens cost, input and output apart.
+
+    The model's band (its assumed constants at their better and worse ends) and the market's range of prices are shown
+    apart, then joined.
+
+    \b
+    Examples:
+      costpertoken cost -m llama-3.1-70b -a h100-sxm -w fp8
+      costpertoken cost -m llama-3.1-8b -a l40s -i 2000 -o 200 --requests-per-s 4
+      costpertoken cost -m deepseek-v3 -a h200-sxm --tp 8 --price 3.20 --json
+    """
+    result = estimated(**asked)
+    click.echo(json.dumps(as_record(result), indent=2, allow_nan=False) if as_json else drawn(result), nl=as_json)
+
+
+def estimated(
+    *, model, accelerator, weights, activations, cache, input_tokens, output_tokens, cached_share, concurrency,
+    requests_per_s, utilisation, tp, pp, dp, ep, price, commitment, cloud_class, provider, region, allocation,
+) -> answers.Estimate:  # fmt: skip
+    """The estimate that the options ask for."""
+    if concurrency is not None and requests_per_s is not None:
+        raise InputError("--concurrency and --requests-per-s contradict each other: one load sets the other; give one")
+    if requests_per_s is not None and utilisation != 1.0:
+        raise InputError("--utilisation and --requests-per-s contradict each other: the load decides it; give one")
+    load = Workload(
+        input_tokens=input_tokens, output_tokens=output_tokens, cached_share=cached_share, concurrency=concurrency
+    )
+    deployed = answers.deployment(
+        model, accelerator, weights=weights, activations=activations, cache=cache, tp=tp or 1, pp=pp, dp=dp, ep=ep
+    )
+    if tp is None:
+        deployed = answers.replace(deployed, tp=answers.best_tp(deployed, load))
+    rent = chosen_price(accelerator, price, commitment, cloud_class, provider, region)
+    return answers.estimate(
+        deployed, load, rent, allocation=allocation, requests_per_s=requests_per_s, utilisation=utilisation
+    )
+
+
+def as_record(result: answers.Estimate) -> dict:
+    """The estimate as plain numbers, for JSON. A kind of token that does not flow is null."""
+    serving, deployed = result.serving["typical"], result.deployment
+    flows = {
+        "output": serving.output_tok_per_s,
+        "input": serving.input_tok_per_s,
+        "cached input": serving.cached_tok_per_s,
+    }
+    return {
+        "model": deployed.model.id,
+        "accelerator": deployed.accelerator.id,
+        "precision": deployed.precision.id,
+        "parallelism": {"tp": int(deployed.tp), "pp": int(deployed.pp), "dp": int(deployed.dp), "ep": int(deployed.ep)},
+        "n_accelerators": int(serving.n_accelerators) * result.n_replicas,
+        "n_replicas": result.n_replicas,
+        "workload": asdict(result.workload),
+        "utilisation": result.utilisation,
+        "price": asdict(result.price),
+        "allocation": result.allocation,
+        "usd_per_mtok": {kind: answers.ranges(result, name) if flows[kind] else None for kind, name in KINDS.items()},
+        "per_replica": {
+            "batch": float(serving.batch),
+            "batch_limit": LIMITS[int(serving.limit)],
+            "output_tok_per_s": float(serving.output_tok_per_s),
+            "requests_per_s": float(serving.requests_per_s),
+            "tpot_s": float(serving.tpot_s),
+            "ttft_s": float(serving.ttft_s),
+            "bound": BOUNDS[int(binding(serving.step))],
+        },
+        "data_date": tables.data_date(),
+    }
+
+
+def drawn(result: answers.Estimate) -> str:
+    """The estimate as a table for a terminal."""
+    plain = as_record(result)
+    console = Console(width=WIDTH, no_color=True, highlight=False)
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("USD per million tokens", "typical", "model's band", "market's range", "joined"):
+        grid.add_column(name, justify="left" if name.startswith("USD") else "right")
+    for kind, at in plain["usd_per_mtok"].items():
+        if at:
+            spans = [
+                f"{at[a]:.3f} to {at[b]:.3f}"
+                for a, b in (("model_low", "model_high"), ("price_low", "price_high"), ("low", "high"))
+            ]
+            grid.add_row(kind, f"{at['value']:.3f}", *spans)
+    with console.capture() as captured:
+        console.print(headline(plain))
+        console.print(grid)
+        console.print(footing(plain))
+    return "\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n"
+
+
+def headline(plain: dict) -> str:
+    """What is priced: model, accelerators, lengths, load."""
+    degrees = ", ".join(f"{name} {n}" for name, n in plain["parallelism"].items() if n > 1)
+    work = plain["workload"]
+    return (
+        f"{plain['model']} at {plain['precision'].split('/')[0]} on {plain['n_accelerators']} x {plain['accelerator']}"
+        + (
+            f" ({plain['n_replicas']} replicas of {degrees or 'one'})"
+            if plain["n_replicas"] > 1
+            else f" ({degrees})"
+            if degrees
+            else ""
+        )
+        + f"; {work['input_tokens']:,.0f} tokens in, {work['output_tokens']:,.0f} out"
+    )
+
+
+def footing(plain: dict) -> str:
+    """Speed, batch, price and what the figures rest on."""
+    per, rent = plain["per_replica"], plain["price"]
+    offers = f", {rent['n_offers']} offers to {rent['as_of']}" if rent["as_of"] else ""
+    return (
+        f"Speed    {per['output_tok_per_s']:,.0f} output tokens/s a replica; TPOT {per['tpot_s'] * 1e3:.1f} ms, "
+        f"TTFT {per['ttft_s'] * 1e3:,.0f} ms\n"
+        f"Batch    {per['batch']:,.0f} requests in flight, set by {per['batch_limit']}; the step is bound by {per['bound']}\n"
+        f"Price    {rent['usd_per_hour']:.2f} USD per accelerator-hour ({rent['low']:.2f} to {rent['high']:.2f}; "
+        f"{rent['label']}{offers}); {plain['utilisation']:.0%} used\n"
+        f"Split    {plain['allocation']}: {ALLOCATIONS[plain['allocation']]}\n"
+        f"Band     efficiency constants are assumed, not yet calibrated; data of {plain['data_date']}"
+    )
