@@ -84,12 +84,16 @@ def nearest(name: str, known) -> str:
     return ", ".join(found) if found else ", ".join(list(folded.values())[:8]) + ", ..."
 
 
-def _row(table: str, key: str) -> pd.Series:
-    frame = _read_typed(data_dir(), table)
-    found = frame[frame["id"] == key]
-    if found.empty:
-        raise UnknownName(f"unknown {table.rstrip('s')} {key!r}; nearest: {nearest(key, frame['id'])}")
-    return found.iloc[0]
+@cache
+def _rows_by_id(folder: Path, table: str) -> dict[str, dict]:
+    return _read_typed(folder, table).set_index("id", drop=False).to_dict("index")
+
+
+def _row(table: str, key: str) -> dict:
+    rows = _rows_by_id(data_dir(), table)
+    if key not in rows:
+        raise UnknownName(f"unknown {table.rstrip('s')} {key!r}; nearest: {nearest(key, rows)}")
+    return rows[key]
 
 
 def ids(table: str) -> list[str]:
@@ -101,7 +105,7 @@ def model(model_id: str) -> Model:
     """Model of data/models.csv."""
     row = _row("models", model_id)
     fields = Model.__dataclass_fields__
-    values = {name: row[name] for name in fields if name in row.index and not pd.isna(row[name])}
+    values = {name: row[name] for name in fields if name in row and not pd.isna(row[name])}
     whole = {name: int(value) for name, value in values.items() if fields[name].type in (int, "int")}
     return Model(
         **{**values, **whole, "attn_bias": row["attn_bias"] or "none", "tied_embeddings": bool(row["tied_embeddings"])}
@@ -114,7 +118,7 @@ def accelerator(accelerator_id: str) -> Accelerator:
     for needed in ("memory_gb", "memory_gb_s"):
         if pd.isna(row[needed]):
             raise InputError(f"data/accelerators.csv, row {accelerator_id}, column {needed}: empty; the model needs it")
-    formats = [name.removeprefix("peak_tflops_") for name in row.index if name.startswith("peak_tflops_")]
+    formats = [name.removeprefix("peak_tflops_") for name in row if name.startswith("peak_tflops_")]
     peaks = {fmt: row[f"peak_tflops_{fmt}"] * TERA for fmt in formats if not pd.isna(row[f"peak_tflops_{fmt}"])}
     number = {name: 0.0 if pd.isna(row[name]) else row[name] for name in ("link_gb_s", "link_domain", "pcie_gb_s")}
     return Accelerator(
@@ -166,8 +170,13 @@ def efficiency(case: str = "typical") -> Efficiency:
     """The efficiency constants of data/efficiency.csv: typical, or every one at its worse or better end."""
     if case not in ("typical", "worse", "better"):
         raise InputError(f"case is {case!r}; expected typical, worse or better")
+    return _efficiency(data_dir(), case)
+
+
+@cache
+def _efficiency(folder: Path, case: str) -> Efficiency:
     values: dict = {"peak": {}}
-    for row in _read_typed(data_dir(), "efficiency").itertuples():
+    for row in _read_typed(folder, "efficiency").itertuples():
         upward = (row.better == "higher") == (case == "better")
         value = row.value if case == "typical" else (row.high if upward else row.low)
         if row.scope:
@@ -222,7 +231,7 @@ def sources(*frames: pd.DataFrame) -> pd.DataFrame:
 
 def source(source_id: str) -> Source:
     """Source of data/sources.csv."""
-    return Source(**_row("sources", source_id).to_dict())
+    return Source(**_row("sources", source_id))
 
 
 def data_date() -> str:
