@@ -12,6 +12,13 @@ from bookpress.stamp import PRESS, digest, file_digest, tree_digest, write_atomi
 
 OUTLINE = re.compile(r"^(#+ .*|\(.+\)=|\s*:(?:label|name): .*|.*\{#.*)$", re.MULTILINE)
 LEFT_OUT = {".map", ".buildinfo", ".bak"}
+# Jupyter Book's own is a bare tag: no language, no title, no way on if the redirection is blocked.
+DOOR = """<!DOCTYPE html>
+<html lang="en">
+<head><meta charset="utf-8"><title>Cost per Token</title><meta http-equiv="refresh" content="0; url={page}"></head>
+<body><main><h1>Cost per Token</h1><p><a href="{page}">Open the book</a></p></main></body>
+</html>
+"""
 
 
 def outline(project: Project, names: list[str]) -> str:
@@ -49,6 +56,7 @@ def render(project: Project, names: list[str]) -> bool:
     (work / "site").unlink(missing_ok=True)
     _sphinx(project, work)
     write_atomic(work / "site", site.encode())
+    write_atomic(work / "html" / "index.html", DOOR.format(page=f"{names[0]}.html").encode())
     publish(work / "html", project.html)
     write_atomic(noted, whole.encode())
     return True

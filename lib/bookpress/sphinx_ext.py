@@ -36,8 +36,9 @@ def _assets(app) -> None:
 
 def _footer(app, config) -> None:
     date = config.bookpress_data_date
-    edition = f"Edition of {date}: data as of {date}." if date else "Edition without dated data."
+    edition = f"Edition of {date}, the date of its newest data." if date else "Edition without dated data."
     config.html_theme_options["extra_footer"] = f'<p class="edition">{edition}</p>'
+    config.html_theme_options["navbar_persistent"] = []  # the sidebar has the search button already
     config.html_context["default_mode"] = "light"
 
 
