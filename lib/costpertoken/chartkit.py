@@ -36,7 +36,8 @@ def theme() -> dict[str, Any]:
         "view": {"stroke": None},
         "mark": {"color": PALETTE[0]},
         "rule": {"color": PALETTE[0]},
-        "axis": {**label, **axis, "tickSize": 4, "tickColor": "#8c959f", "labelPadding": 4, "labelOverlap": "greedy"},
+        "axis": {**label, **axis, "tickSize": 4, "tickColor": "#8c959f", "labelPadding": 4, "labelFlush": False,
+                 "labelOverlap": "greedy"},
         "legend": {**label, "labelColor": INK, "orient": "top", "title": None, "symbolSize": 90, "labelLimit": 300,
                    "symbolStrokeWidth": 2.5, "columnPadding": 14, "offset": 12,
                    "layout": {"top": {"direction": {"signal": "narrow ? 'vertical' : 'horizontal'"}}}},
@@ -76,7 +77,8 @@ def quantity(frame, columns: list[str], title: str, *, log: bool = False, zero: 
     if not cells:
         raise ValueError(f"nothing to draw in {columns}")
     if hasattr(cells[0], "year"):
-        return {"type": "temporal", "title": None, "axis": alt.Axis(grid=False, format="%b %Y", tickCount=6)}
+        axis = alt.Axis(grid=False, tickCount=6, labelExpr="timeFormat(datum.value, narrow ? '%b %y' : '%b %Y')")
+        return {"type": "temporal", "title": None, "axis": axis}
     if log and min(cells) <= 0:
         raise ValueError(f"logarithmic axis over {columns}: {min(cells)} is not above zero")
     top = max(abs(v) for v in cells)
@@ -133,7 +135,7 @@ def shared(spec: dict[str, Any], **_: Any) -> dict[str, str]:
         f'<figure class="vl" id="{mark}" aria-labelledby="{mark}-title" style="--vl-height:{height}px">'
         f'<p class="vl-title" id="{mark}-title">{html.escape(meta["title"])}</p>{subtitle}<div class="vl-view"></div>'
         f'<script type="application/json">{data}</script>'
-        f'<figcaption>Source: {html.escape(meta["source"])}</figcaption></figure>'
+        f'<figcaption><span class="vl-source">Source: {html.escape(meta["source"])}</span></figcaption></figure>'
     )
     return {"text/html": page, "text/plain": f"chart {mark}: {meta['title']}"}
 

@@ -21,7 +21,7 @@ from costpertoken.prose import significant
 __all__ = ["bars", "enable", "finish", "layer", "lines", "points", "ranges", "rules"]
 MOST_SERIES = 8
 ROW_PX, AXES_PX = 34, 84
-OVER_TITLE = 28  # pixels: the legend stands above the flat title of the upright axis
+OVER_TITLE = 34  # pixels: the legend stands above the flat title of the upright axis
 
 
 def finish(chart, *, alt_text: str, title: str, source: str, subtitle: str = "", csv: str = "", height: int = 340):
@@ -103,7 +103,7 @@ def points(frame, x: str, y: str, color: str | None = None, *, name: str = "meas
     base = alt.Chart(data).encode(x=across, **_colour(data, color, "stroke", OVER_TITLE))
     tips = _tips({label: "Point", color: "Series", x: x_title or "Date", y: y_title, low: "low end", high: "high end"})
     shape = alt.Shape("kind:N", scale=alt.Scale(range=["diamond"]), title=None)
-    dots = base.mark_point(size=64, filled=False, style="measured").encode(y=alt.Y(y, **up), shape=shape, **tips)
+    dots = base.mark_point(size=80, filled=False, opacity=1, style="measured").encode(y=alt.Y(y, **up), shape=shape, **tips)
     layers = [base.mark_rule(strokeWidth=1.5).encode(y=alt.Y(low, **up), y2=high), dots] if band else [dots]
     said = f"{len(data)} points, {name}. " + say.axis_words(data, x, y, x_title, y_title, (log_x, log_y))
     return finish(alt.layer(*layers), alt_text=said, **words)
@@ -122,11 +122,11 @@ def _order(data: pd.DataFrame, category: str, x: str, sort: bool) -> list[Any]:
     return list((totals.sort_values() if sort else totals).index)
 
 
-def _rows(data: pd.DataFrame, column: str, order: Sequence[str]) -> alt.Y:
+def _rows(column: str, order: Sequence[str], gap: float = 0.0) -> alt.Y:
     """The category axis of a horizontal chart, its labels whole on every width."""
     quiet = {"domain": False, "ticks": False, "labelOverlap": False}
     axis = alt.Axis(title=None, labelExpr=_wrapped(order), labelLimit=280, **quiet)
-    return alt.Y(column, type="nominal", sort=list(order), axis=axis)
+    return alt.Y(column, type="nominal", sort=list(order), axis=axis, scale=alt.Scale(paddingInner=gap))
 
 
 def ranges(frame, category: str, x: str, low: str, high: str, color: str | None = None, *,
@@ -139,7 +139,7 @@ def ranges(frame, category: str, x: str, low: str, high: str, color: str | None 
     span = quantity(data, [c for c in (x, low, high, p_low, p_high) if c], x_title, log=log_x)
     span["axis"].grid = True
     offset = {"yOffset": alt.YOffset(color, type="nominal", sort=list(data[color].unique()))} if color else {}
-    base = alt.Chart(data).encode(y=_rows(data, category, order), **offset, **_colour(data, color))
+    base = alt.Chart(data).encode(y=_rows(category, order, 0.3 if color else 0.0), **offset, **_colour(data, color))
     tips = _tips({category: "Category", color: "Series", x: x_title, low: "low end, model", high: "high end, model",
                   p_low: "low end, prices", p_high: "high end, prices"})
     layers = [base.mark_rule(strokeWidth=7, opacity=0.35).encode(x=alt.X(low, **span), x2=high, **tips),
@@ -162,7 +162,7 @@ def bars(frame, category: str, x: str, part: str | None = None, *, x_title: str,
     parts = list(data[part].unique()) if part else []
     stack = {"order": alt.Order("rank", type="quantitative")} if part else {}
     ranked = data.assign(rank=[parts.index(p) for p in data[part]]) if part else data
-    base = alt.Chart(ranked).encode(y=_rows(data, category, order))
+    base = alt.Chart(ranked).encode(y=_rows(category, order))
     tips = _tips({category: "Category", part: "Part", x: x_title})
     drawn = base.mark_bar(height={"band": 0.62}).encode(x=alt.X(x, **span), **_colour(data, part, "square"), **stack, **tips)
     total = alt.Text(f"sum({x})", format=",.3~r")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import html
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from numbers import Integral
 from typing import Any
@@ -97,21 +97,31 @@ def inline(**numbers: Number) -> Display:
     return Display({MIME: {name: asdict(n) for name, n in numbers.items()}, "text/plain": plain})
 
 
-def cell(value: Any, digits: int = 3) -> str:
-    """One table cell's text: numbers to significant digits, missing values as a dash, anything else as it is."""
+def cell(value: Any, whole: bool = False, digits: int = 3) -> str:
+    """One table cell's text: numbers to significant digits (`whole`: in full), missing values as a dash, else as it is."""
     if value is None or value != value:
         return "–"
     if not hasattr(value, "__float__") or str(value) in ("True", "False"):
         return {"True": "yes", "False": "no"}.get(str(value), str(value))
-    whole = float(value).is_integer()
     return significant(int(value) if whole else float(value), digits)
 
 
-def _row(values: Iterable[Any], numeric: list[bool], digits: Mapping[str, int], columns: list[str]) -> str:
+def _column(values, digits: int) -> list[str]:
+    """A column's cells; numbers that are all whole stay whole."""
+    whole = values.dtype.kind in "iuf" and all(float(v).is_integer() for v in values.dropna())
+    return [html.escape(cell(v, whole, digits)) for v in values]
+
+
+def _row(cells: list[str], marks: list[str]) -> str:
     """One body row; its first cell heads the row."""
-    cells = [html.escape(cell(v, digits.get(c, 3))) for v, c in zip(values, columns, strict=True)]
-    rest = (f"<td{NUM if n else ''}>{c}</td>" for c, n in zip(cells[1:], numeric[1:], strict=True))
+    rest = (f"<td{m}>{c}</td>" for c, m in zip(cells[1:], marks[1:], strict=True))
     return f'<tr><th scope="row">{cells[0]}</th>{"".join(rest)}</tr>'
+
+
+def _head(words: str, unit: str, mark: str) -> str:
+    """One column head, its unit on a line of its own."""
+    shown = f' <span class="unit">({html.escape(unit)})</span>' if unit else ""
+    return f'<th scope="col"{mark}>{html.escape(words)}{shown}</th>'
 
 
 def scrolling(inner: str, caption: str) -> str:
@@ -120,7 +130,7 @@ def scrolling(inner: str, caption: str) -> str:
     label = html.escape(caption, quote=True)
     return (
         f'<div class="table-scroll" id="t-{mark}" role="region" tabindex="0" aria-label="{label}">'
-        f"<table><caption>{html.escape(caption)}</caption>{inner}</table></div>"
+        f"<table><caption><span>{html.escape(caption)}</span></caption>{inner}</table></div>"
     )
 
 
@@ -136,13 +146,11 @@ def table(
     frame: a tidy frame, its index ignored. heads: column -> words (else the name, spaced). digits: column -> digits.
     """
     units, heads, digits = units or {}, heads or {}, digits or {}
-    columns = list(frame.columns)
-    numeric = [frame[c].dtype.kind in "iuf" for c in columns]
-    words = [heads.get(c, str(c).replace("_", " ")) + (f" ({units[c]})" if units.get(c) else "") for c in columns]
-    head = "".join(
-        f'<th scope="col"{NUM if n else ""}>{html.escape(w)}</th>' for w, n in zip(words, numeric, strict=True)
-    )
-    body = "\n".join(_row(row, numeric, digits, columns) for row in frame.itertuples(index=False, name=None))
+    marks = [NUM if frame[c].dtype.kind in "iuf" else "" for c in frame.columns]
+    words = {c: heads.get(c, str(c).replace("_", " ")) for c in frame.columns}
+    head = "".join(_head(words[c], units.get(c, ""), m) for c, m in zip(frame.columns, marks, strict=True))
+    columns = [_column(frame[c], digits.get(c, 3)) for c in frame.columns]
+    body = "\n".join(_row(list(cells), marks) for cells in zip(*columns, strict=True))
     inner = f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>"
     return Display({"text/html": scrolling(inner, caption), "text/plain": frame.to_string(index=False)})
 
