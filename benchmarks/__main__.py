@@ -54,7 +54,9 @@ def search() -> int:
 
 def report(name: str, taken: list[float], rate: str = "") -> None:
     """One line: median, minimum and maximum in milliseconds."""
-    print(f"{name:44s} {statistics.median(taken) * 1e3:9.1f} ms  ({min(taken) * 1e3:.1f} to {max(taken) * 1e3:.1f})  {rate}")
+    print(
+        f"{name:44s} {statistics.median(taken) * 1e3:9.1f} ms  ({min(taken) * 1e3:.1f} to {max(taken) * 1e3:.1f})  {rate}"
+    )
 
 
 def main() -> None:

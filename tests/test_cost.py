@@ -18,7 +18,10 @@ HOUR = 3600
 
 
 def served(cached_share=0.3, **knobs):
-    return serve(DEPLOYMENT, **{"input_tokens": 400, "output_tokens": 100, "concurrency": 16, "cached_share": cached_share} | knobs)
+    return serve(
+        DEPLOYMENT,
+        **{"input_tokens": 400, "output_tokens": 100, "concurrency": 16, "cached_share": cached_share} | knobs,
+    )
 
 
 def test_one_stream_by_hand():

@@ -16,8 +16,9 @@ MAY = {
     "evidence": {"model", "money", "fleet", "tables"},
     "answers": {"model", "money", "fleet", "evidence", "tables"},
     "feeds": {"tables", "model"},
-    "charts": {"model", "chartkit", "prose"},
+    "charts": {"model", "chartkit", "charttext", "prose"},
     "chartkit": {"model", "prose"},
+    "charttext": {"model", "prose"},
     "prose": {"model"},
     "cli": {"model", "money", "fleet", "evidence", "answers", "feeds", "tables", "charts", "prose"},
     "__init__": {"model", "money", "tables", "charts", "prose"},
@@ -84,16 +85,22 @@ def bodies(path: Path):
     """(name, lines of the body without its docstring) of every function."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.FunctionDef):
-            has_doc = isinstance(node.body[0], ast.Expr) and isinstance(getattr(node.body[0], "value", None), ast.Constant)
+            has_doc = isinstance(node.body[0], ast.Expr) and isinstance(
+                getattr(node.body[0], "value", None), ast.Constant
+            )
             body = node.body[1:] if has_doc else node.body
             yield node.name, (body[-1].end_lineno - body[0].lineno + 1) if body else 0
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(LIB)))
 def test_functions_fit_on_a_screen(path):
-    assert not [(name, lines) for name, lines in bodies(path) if lines > 30]
+    assert not [(name, lines) for name, lines in bodies(path) if lines > 25]
 
 
 def test_model_and_money_fit_their_budget():
-    size = sum(len(p.read_text().splitlines()) for wing in ("model", "money") for p in (LIB / "costpertoken" / wing).glob("*.py"))
+    size = sum(
+        len(p.read_text().splitlines())
+        for wing in ("model", "money")
+        for p in (LIB / "costpertoken" / wing).glob("*.py")
+    )
     assert size <= 1800

@@ -65,7 +65,9 @@ def test_attention_data_parallel_keeps_dense_bytes_and_shares_experts():
     assert roofline.class_work(ranks, "expert", 8.0, 0.0)[0] == roofline.class_work(moe, "expert", 8.0, 0.0)[0] / 4
 
 
-@pytest.mark.parametrize(("stored", "used"), [("fp8", "fp8"), ("fp4", "fp8"), ("int8", "bf16"), ("fp16", "bf16"), ("tf32", "fp32")])
+@pytest.mark.parametrize(
+    ("stored", "used"), [("fp8", "fp8"), ("fp4", "fp8"), ("int8", "bf16"), ("fp16", "bf16"), ("tf32", "fp32")]
+)
 def test_weight_only_formats_multiply_in_the_next_wider(stored, used):
     assert roofline.math_format(ACCELERATOR, stored) == used
 

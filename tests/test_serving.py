@@ -56,7 +56,9 @@ def test_what_does_not_fit_is_nan_with_a_status():
     assert np.isnan(out.output_tok_per_s) and serving.STATUS[int(out.status)] == "weights do not fit"
     long = serving.serve(DEPLOYMENT, input_tokens=1e6, output_tokens=100)
     assert np.isnan(long.tpot_s) and serving.STATUS[int(long.status)] == "cache of one request does not fit"
-    short = serving.serve(replace(DEPLOYMENT, model=replace(MODEL, max_context=1000)), input_tokens=990, output_tokens=100)
+    short = serving.serve(
+        replace(DEPLOYMENT, model=replace(MODEL, max_context=1000)), input_tokens=990, output_tokens=100
+    )
     assert serving.STATUS[int(short.status)] == "longer than the model's context"
 
 
@@ -72,7 +74,13 @@ def test_smallest_fit_counts_up():
 
 @pytest.mark.parametrize(
     ("knob", "value"),
-    [("input_tokens", 0), ("output_tokens", np.nan), ("concurrency", -3), ("cached_share", 1.5), ("input_tokens", "many")],
+    [
+        ("input_tokens", 0),
+        ("output_tokens", np.nan),
+        ("concurrency", -3),
+        ("cached_share", 1.5),
+        ("input_tokens", "many"),
+    ],
 )
 def test_bad_values_are_refused_by_name(knob, value):
     asked = {"input_tokens": 10, "output_tokens": 10, knob: value}
@@ -89,7 +97,11 @@ def test_degrees_that_do_not_divide_are_refused(degrees):
 @drawn(lengths, lengths, batches)
 @settings(max_examples=60, deadline=None)
 def test_arrays_equal_loops(isl, osl, batch):
-    knobs = {"input_tokens": np.array([isl, 10.0]), "output_tokens": np.array([osl, 20.0]), "concurrency": np.array([batch, 3.0])}
+    knobs = {
+        "input_tokens": np.array([isl, 10.0]),
+        "output_tokens": np.array([osl, 20.0]),
+        "concurrency": np.array([batch, 3.0]),
+    }
     whole = serving.serve(DEPLOYMENT, **knobs)
     for i in range(2):
         one = serving.serve(DEPLOYMENT, **{name: float(value[i]) for name, value in knobs.items()})

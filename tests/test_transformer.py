@@ -57,7 +57,9 @@ def test_mla_cache_is_what_the_paper_prints():
     assert transformer.cache_elements_per_layer(tables.model("deepseek-v2")) * 60 == 34_560
 
 
-@pytest.mark.parametrize(("model_id", "expected"), [("llama-2-7b", 524_288), ("llama-3-70b", 327_680), ("llama-3-8b", 131_072)])
+@pytest.mark.parametrize(
+    ("model_id", "expected"), [("llama-2-7b", 524_288), ("llama-3-70b", 327_680), ("llama-3-8b", 131_072)]
+)
 def test_cache_bytes_per_token_by_hand(model_id, expected):
     assert transformer.cache_bytes_per_token(tables.model(model_id), tables.precision("bf16")) == expected
 
@@ -89,7 +91,9 @@ def test_experts_touched_ends():
 def test_experts_touched_agrees_with_a_draw():
     draw = np.random.default_rng(0)
     distinct = [len(set(np.concatenate([draw.choice(128, 8, replace=False) for _ in range(16)]))) for _ in range(400)]
-    assert transformer.experts_touched(tables.model("qwen3-30b-a3b"), 16.0) == pytest.approx(np.mean(distinct), rel=0.01)
+    assert transformer.experts_touched(tables.model("qwen3-30b-a3b"), 16.0) == pytest.approx(
+        np.mean(distinct), rel=0.01
+    )
 
 
 def test_weight_bytes_of_405b_in_fp8():

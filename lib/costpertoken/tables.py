@@ -166,17 +166,21 @@ def precision(weights: str, *, activations: str | None = None, cache: str | None
     )
 
 
-def efficiency(case: str = "typical") -> Efficiency:
-    """The efficiency constants of data/efficiency.csv: typical, or every one at its worse or better end."""
+def efficiency(case: str = "typical", vendor: str = "") -> Efficiency:
+    """The efficiency constants of data/efficiency.csv: typical, or every one at its worse or better end.
+
+    A vendor's own rows stand before the ones for all.
+    """
     if case not in ("typical", "worse", "better"):
         raise InputError(f"case is {case!r}; expected typical, worse or better")
-    return _efficiency(data_dir(), case)
+    return _efficiency(data_dir(), case, vendor)
 
 
 @cache
-def _efficiency(folder: Path, case: str) -> Efficiency:
+def _efficiency(folder: Path, case: str, vendor: str) -> Efficiency:
     values: dict = {"peak": {}}
-    for row in _read_typed(folder, "efficiency").itertuples():
+    rows = _read_typed(folder, "efficiency")
+    for row in rows[rows["vendor"].isin(["", vendor])].sort_values("vendor", kind="stable").itertuples():
         upward = (row.better == "higher") == (case == "better")
         value = row.value if case == "typical" else (row.high if upward else row.low)
         if row.scope:

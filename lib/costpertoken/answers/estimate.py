@@ -12,6 +12,8 @@ from costpertoken.money.cost import UnitCost, allocate
 
 CASES = ("typical", "worse", "better")
 DEGREES = (1, 2, 4, 8)
+#: Where a headline price is looked for first: one class at a time, never a median over all of them.
+CLASSES = ("neocloud", "hyperscaler", "marketplace")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,12 +34,12 @@ def deployment(
     model_id, accelerator_id, *, weights=None, activations=None, cache=None, tp=1, pp=1, dp=1, ep=1, case="typical"
 ) -> Deployment:
     """Deployment by names; weights default to the checkpoint's own format."""
-    model = tables.model(model_id)
+    model, accelerator = tables.model(model_id), tables.accelerator(accelerator_id)
     return Deployment(
         model=model,
-        accelerator=tables.accelerator(accelerator_id),
+        accelerator=accelerator,
         precision=tables.precision(weights or tables.native_precision(model), activations=activations, cache=cache),
-        efficiency=tables.efficiency(case),
+        efficiency=tables.efficiency(case, accelerator.vendor),
         tp=tp,
         pp=pp,
         dp=dp,
@@ -45,10 +47,26 @@ def deployment(
     )
 
 
+def at_case(deployed: Deployment, case: str) -> Deployment:
+    """The same deployment with the constants at their typical values or at one end."""
+    return replace(deployed, efficiency=tables.efficiency(case, deployed.accelerator.vendor))
+
+
+def headline_price(accelerator_id, *, commitment="on-demand", cloud_class=None, provider=None, region=None) -> Price:
+    """Median of the offers of one cloud class: the one asked for, else the first of CLASSES that sells the accelerator."""
+    if cloud_class is None and provider is None:
+        offered = set(tables.price_rows(accelerator_id, commitment=commitment)["cloud_class"])
+        cloud_class = next((name for name in CLASSES if name in offered), None)
+    return tables.price(
+        accelerator_id, commitment=commitment, cloud_class=cloud_class, provider=provider, region=region
+    )
+
+
 def degrees_of(deployed: Deployment) -> list[int]:
-    """Tensor-parallel degrees that the model's heads and the scale-up domain (or one server) allow."""
-    most = max(deployed.accelerator.link_domain, DEGREES[-1] if deployed.accelerator.device_class != "cpu" else 1)
-    return [tp for tp in DEGREES if deployed.model.n_heads % tp == 0 and tp <= most]
+    """Tensor-parallel degrees that the model's heads and one server allow."""
+    machine = deployed.accelerator
+    joined = machine.device_class != "cpu" and (machine.link_bytes_per_s or machine.pcie_bytes_per_s)
+    return [tp for tp in DEGREES if deployed.model.n_heads % tp == 0 and (joined or tp == 1)]
 
 
 def why_not(deployed: Deployment, serving: Serving, workload: Workload) -> str:
@@ -132,7 +150,7 @@ def estimate(
     if requests_per_s is not None:
         check_range("requests_per_s", requests_per_s, exclusive=True)
         workload, replicas, utilisation = at_load(deployed, workload, requests_per_s)
-    cases = {case: replace(deployed, efficiency=tables.efficiency(case)) for case in CASES[1:]} | {CASES[0]: deployed}
+    cases = {case: at_case(deployed, case) for case in CASES}
     serving = {case: serve_workload(cases[case], workload) for case in CASES}
     cost = {
         case: allocate(serving[case], usd_per_hour=price.usd_per_hour, allocation=allocation, utilisation=utilisation)

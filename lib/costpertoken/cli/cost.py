@@ -19,14 +19,11 @@ KINDS = {"output": "output_usd_per_mtok", "input": "input_usd_per_mtok", "cached
 WIDTH = 96
 
 
-def chosen_price(accelerator, price, commitment, cloud_class, provider, region) -> Price:
-    """The price given, else the median of the offers on record: of one class, hyperscalers where they sell it."""
+def chosen_price(accelerator, price, **where) -> Price:
+    """The price given, else the headline price of the offers on record."""
     if price is not None:
         return Price(usd_per_hour=price, low=price, high=price, label="as given")
-    if cloud_class is None and provider is None:
-        offered = set(tables.price_rows(accelerator, commitment=commitment)["cloud_class"])
-        cloud_class = next((name for name in ("neocloud", "hyperscaler", "marketplace") if name in offered), None)
-    return tables.price(accelerator, commitment=commitment, cloud_class=cloud_class, provider=provider, region=region)
+    return answers.headline_price(accelerator, **where)
 
 
 @click.command(short_help="What a token costs on one configuration.")
@@ -91,7 +88,8 @@ def estimated(
     )
     if tp is None:
         deployed = answers.replace(deployed, tp=answers.best_tp(deployed, load))
-    rent = chosen_price(accelerator, price, commitment, cloud_class, provider, region)
+    where = {"commitment": commitment, "cloud_class": cloud_class, "provider": provider, "region": region}
+    rent = chosen_price(accelerator, price, **where)
     return answers.estimate(
         deployed, load, rent, allocation=allocation, requests_per_s=requests_per_s, utilisation=utilisation
     )

@@ -188,6 +188,11 @@ def check_parallelism(deployment) -> None:
                 f"{degree} is {ways[uneven].flat[0] if np.any(uneven) else ways}; {model.id} has {whole} "
                 f"{part.removeprefix('n_')}, which {degree} must divide: try one of {', '.join(map(str, allowed))}"
             )
+    machine = deployment.accelerator
+    if np.any(np.asarray(deployment.tp * deployment.pp * deployment.dp) > 1) and not (
+        machine.link_bytes_per_s or machine.pcie_bytes_per_s
+    ):
+        raise InputError(f"{machine.id} has no link rate on record; expected tp, pp and dp of 1")
     if not model.n_experts and np.any(np.asarray(deployment.ep) > 1):
         raise InputError(f"ep is {deployment.ep}; {model.id} has no experts to spread: leave ep at 1")
 

@@ -127,7 +127,7 @@ def link(deployment: Deployment, ranks):
     inside = (ranks <= accelerator.link_domain) & (accelerator.link_bytes_per_s > 0)
     rate = np.where(inside, accelerator.link_bytes_per_s, accelerator.pcie_bytes_per_s)
     latency = np.where(inside, efficiency.link_latency_s, efficiency.pcie_latency_s)
-    return np.maximum(rate, 1.0) * efficiency.link_bandwidth, latency
+    return rate * efficiency.link_bandwidth, latency
 
 
 def network_seconds(deployment: Deployment, decode, prefill_tokens):

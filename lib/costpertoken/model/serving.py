@@ -83,28 +83,18 @@ def serve(deployment: Deployment, *, input_tokens, output_tokens, concurrency=No
     """
     isl, osl = check_range("input_tokens", input_tokens, low=1), check_range("output_tokens", output_tokens, low=1)
     hit = check_range("cached_share", cached_share, high=0.999)
-    demand = np.inf if concurrency is None else check_range("concurrency", concurrency, low=1)
-    room = batch_limit(deployment, input_tokens=isl, output_tokens=osl)
-    status = fit_status(deployment, room, input_tokens=isl, output_tokens=osl)
-    engine = deployment.efficiency.max_batch * deployment.dp
-    batch = np.where(status == 0, np.minimum(np.minimum(demand, room), engine), np.nan)
-    limit = np.where(demand <= np.minimum(room, engine), 0, np.where(room <= engine, 1, 2))
-    fresh = isl * (1.0 - hit)
+    batch, status, limit = steady_batch(deployment, isl, osl, concurrency)
+    fresh, context = isl * (1.0 - hit), isl + 0.5 * osl
     pairs = transformer.prefill_pairs_per_token(deployment.model, fresh, isl * hit)
-    mixed = step(
-        deployment,
-        decode=batch,
-        context_tokens=isl + 0.5 * osl,
-        prefill_tokens=batch * fresh / osl,
-        pairs_per_token=pairs,
-    )
+    prompts = {"prefill_tokens": batch * fresh / osl, "pairs_per_token": pairs}
+    mixed = step(deployment, decode=batch, context_tokens=context, **prompts)
     requests = batch / (osl * mixed.step_s)
     return Serving(
         n_accelerators=deployment.tp * deployment.pp * deployment.dp,
         batch=batch,
         step=mixed,
         tpot_s=mixed.step_s,
-        ttft_s=first_token_seconds(deployment, mixed, batch, fresh, pairs, isl + 0.5 * osl),
+        ttft_s=first_token_seconds(deployment, mixed, batch, fresh, pairs, context),
         requests_per_s=requests,
         output_tok_per_s=requests * osl,
         input_tok_per_s=requests * fresh,
@@ -112,6 +102,16 @@ def serve(deployment: Deployment, *, input_tokens, output_tokens, concurrency=No
         status=status,
         limit=limit,
     )
+
+
+def steady_batch(deployment: Deployment, input_tokens, output_tokens, concurrency):
+    """(batch, status, limit): the smallest of demand, memory and the engine's cap; NaN where nothing fits."""
+    demand = np.inf if concurrency is None else check_range("concurrency", concurrency, low=1)
+    room = batch_limit(deployment, input_tokens=input_tokens, output_tokens=output_tokens)
+    status = fit_status(deployment, room, input_tokens=input_tokens, output_tokens=output_tokens)
+    engine = deployment.efficiency.max_batch * deployment.dp
+    batch = np.where(status == 0, np.minimum(np.minimum(demand, room), engine), np.nan)
+    return batch, status, np.where(demand <= np.minimum(room, engine), 0, np.where(room <= engine, 1, 2))
 
 
 def first_token_seconds(deployment: Deployment, mixed: Step, batch, fresh, pairs, context_tokens):
