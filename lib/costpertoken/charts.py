@@ -6,6 +6,7 @@ optionally subtitle, csv (the download's file name) and height (pixels). Axis ti
 
 from __future__ import annotations
 
+import json
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -14,8 +15,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from costpertoken import charttext as say
-from costpertoken.chartkit import enable, legend_columns, quantity
+from costpertoken.chartkit import axis_words, enable, extremes, legend_columns, quantity, span, story
 from costpertoken.prose import significant
 
 __all__ = ["bars", "enable", "finish", "layer", "lines", "points", "ranges", "rules"]
@@ -88,7 +88,7 @@ def lines(frame, x: str, y: str, color: str | None = None, *, band: tuple[str, s
     if band:
         layers.insert(0, base.mark_area(opacity=0.14).encode(y=alt.Y(low, **up), y2=high))
     said = f"Line chart, {series} series{', each with a band' if band else ''}. "
-    said += say.axis_words(data, x, y, x_title, y_title, (log_x, log_y)) + f" {say.story(data, x, y, color)}."
+    said += axis_words(data, x, y, x_title, y_title, (log_x, log_y)) + f" {story(data, x, y, color)}."
     return finish(alt.layer(*layers), alt_text=said, **words)
 
 
@@ -105,15 +105,14 @@ def points(frame, x: str, y: str, color: str | None = None, *, name: str = "meas
     shape = alt.Shape("kind:N", scale=alt.Scale(range=["diamond"]), title=None)
     dots = base.mark_point(size=80, filled=False, opacity=1, style="measured").encode(y=alt.Y(y, **up), shape=shape, **tips)
     layers = [base.mark_rule(strokeWidth=1.5).encode(y=alt.Y(low, **up), y2=high), dots] if band else [dots]
-    said = f"{len(data)} points, {name}. " + say.axis_words(data, x, y, x_title, y_title, (log_x, log_y))
+    said = f"{len(data)} points, {name}. " + axis_words(data, x, y, x_title, y_title, (log_x, log_y))
     return finish(alt.layer(*layers), alt_text=said, **words)
 
 
-def _wrapped(names: Sequence[str]) -> alt.ExprRef | Any:
+def _wrapped(names: Sequence[str]) -> str:
     """Category labels that break into lines on a phone, as an expression over `narrow`."""
-    broken = {n: textwrap.wrap(n, 15) for n in names}
-    table = "{" + ",".join(f"{n!r}:{lines!r}" for n, lines in broken.items()) + "}"
-    return f"narrow ? {table}[datum.value] : datum.value"
+    broken = json.dumps({str(n): textwrap.wrap(str(n), 15) for n in names}, ensure_ascii=False)
+    return f"narrow ? {broken}[datum.value] : datum.value"
 
 
 def _order(data: pd.DataFrame, category: str, x: str, sort: bool) -> list[Any]:
@@ -136,19 +135,19 @@ def ranges(frame, category: str, x: str, low: str, high: str, color: str | None 
     p_low, p_high = price or (None, None)
     data = _columns(frame, category, x, low, high, color, p_low, p_high)
     order = _order(data if color is None else data[data[color] == data[color].iloc[0]], category, x, sort)
-    span = quantity(data, [c for c in (x, low, high, p_low, p_high) if c], x_title, log=log_x)
-    span["axis"].grid = True
+    across = quantity(data, [c for c in (x, low, high, p_low, p_high) if c], x_title, log=log_x)
+    across["axis"].grid = True
     offset = {"yOffset": alt.YOffset(color, type="nominal", sort=list(data[color].unique()))} if color else {}
     base = alt.Chart(data).encode(y=_rows(category, order, 0.3 if color else 0.0), **offset, **_colour(data, color))
     tips = _tips({category: "Category", color: "Series", x: x_title, low: "low end, model", high: "high end, model",
                   p_low: "low end, prices", p_high: "high end, prices"})
-    layers = [base.mark_rule(strokeWidth=7, opacity=0.35).encode(x=alt.X(low, **span), x2=high, **tips),
-              base.mark_point(size=60, filled=True, opacity=1).encode(x=alt.X(x, **span), **tips)]
+    layers = [base.mark_rule(strokeWidth=7, opacity=0.35).encode(x=alt.X(low, **across), x2=high, **tips),
+              base.mark_point(size=60, filled=True, opacity=1).encode(x=alt.X(x, **across), **tips)]
     if price:
-        layers.insert(0, base.mark_rule(strokeWidth=1.25).encode(x=alt.X(p_low, **span), x2=p_high))
+        layers.insert(0, base.mark_rule(strokeWidth=1.25).encode(x=alt.X(p_low, **across), x2=p_high))
     rows = len(order) * (ROW_PX + (12 * (data[color].nunique() - 1) if color else 0))
-    said = f"Intervals for {len(order)} categories. Across: {x_title}, {say.span(data[x])}. "
-    said += say.extremes(data, category, (low, x, high), color)
+    said = f"Intervals for {len(order)} categories. Across: {x_title}, {span(data[x])}. "
+    said += extremes(data, category, (low, x, high), color)
     return finish(alt.layer(*layers), alt_text=said, **{"height": rows + AXES_PX, **words})
 
 
@@ -157,16 +156,16 @@ def bars(frame, category: str, x: str, part: str | None = None, *, x_title: str,
     data = _columns(frame, category, x, part)
     totals = data.groupby(category, sort=False)[x].sum()
     order = _order(data, category, x, sort)
-    span = quantity(pd.DataFrame({x: [0.0, float(totals.max())]}), [x], x_title)
-    span["axis"].grid, span["scale"].padding = True, 0
+    across = quantity(pd.DataFrame({x: [0.0, float(totals.max())]}), [x], x_title)
+    across["axis"].grid, across["scale"].padding = True, 0
     parts = list(data[part].unique()) if part else []
     stack = {"order": alt.Order("rank", type="quantitative")} if part else {}
     ranked = data.assign(rank=[parts.index(p) for p in data[part]]) if part else data
     base = alt.Chart(ranked).encode(y=_rows(category, order))
     tips = _tips({category: "Category", part: "Part", x: x_title})
-    drawn = base.mark_bar(height={"band": 0.62}).encode(x=alt.X(x, **span), **_colour(data, part, "square"), **stack, **tips)
+    drawn = base.mark_bar(height={"band": 0.62}).encode(x=alt.X(x, **across), **_colour(data, part, "square"), **stack, **tips)
     total = alt.Text(f"sum({x})", format=",.3~r")
-    ends = base.mark_text(style="total", align="left", dx=5).encode(x=alt.X(f"sum({x})", **span), text=total)
+    ends = base.mark_text(style="total", align="left", dx=5).encode(x=alt.X(f"sum({x})", **across), text=total)
     listed = "; ".join(f"{c} {significant(float(totals[c]))}" for c in order[:8])
     said = f"Bars for {len(order)} categories, {len(parts) or 1} parts each. Across: {x_title}. Totals: {listed}."
     return finish(alt.layer(drawn, ends), alt_text=said, **{"height": len(order) * ROW_PX + AXES_PX, **words})
