@@ -68,6 +68,7 @@ def to_bytes(notebook) -> bytes:
 def kernel_environment(lib: Path):
     """The kernels' surroundings: this project's library, nobody's IPython profile, a run-time folder of its own."""
     with tempfile.TemporaryDirectory(prefix="press-") as scratch:
+        Path(scratch, "run").mkdir()
         changes = {
             "PYTHONPATH": os.pathsep.join(filter(None, [str(lib), os.environ.get("PYTHONPATH")])),
             "IPYTHONDIR": f"{scratch}/ipython",
@@ -86,9 +87,11 @@ def kernel_environment(lib: Path):
 def _client_options() -> dict:
     from traitlets.config import Config
 
-    # Sockets in the run-time folder: two kernels that start together cannot be given one port.
-    ipc = Config({"KernelManager": {"transport": "ipc"}})
-    return {"config": ipc} if sys.platform == "linux" else {}
+    if sys.platform != "linux":
+        return {}
+    # Sockets in this kernel's own folder: two that start together can then never be given one port.
+    address = f"{os.environ['JUPYTER_RUNTIME_DIR']}/k"
+    return {"config": Config({"KernelManager": {"transport": "ipc", "ip": address}})}
 
 
 def run(notebook, *, docname: str, folder: Path, parameters: dict):

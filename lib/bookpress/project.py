@@ -64,9 +64,15 @@ def _walk(node) -> list[str]:
     return own + [name for key, item in node.items() if key not in ("root", "file") for name in _walk(item)]
 
 
+def listed(project: Project) -> list[str]:
+    """The pages that the table of contents names, in reading order, without suffix."""
+    contents = yaml.safe_load((project.root / "_toc.yml").read_text("utf8"))
+    return [name.removesuffix(".md") for name in _walk(contents)]
+
+
 def docnames(project: Project) -> list[str]:
-    """The pages of the table of contents in reading order, without suffix."""
-    names = [name.removesuffix(".md") for name in _walk(yaml.safe_load((project.root / "_toc.yml").read_text("utf8")))]
+    """The listed pages, all of which are there."""
+    names = listed(project)
     missing = [name for name in names if not project.source(name).is_file()]
     if missing:
         raise PressError(f"in _toc.yml but not there: {', '.join(f'{name}.md' for name in missing)}")

@@ -101,5 +101,3 @@ def publish(source: Path, target: Path) -> None:
     for path in [p for p in target.rglob("*") if p.is_file()]:
         if path.relative_to(target) not in wanted and path.name != "numbers.json":
             path.unlink()
-
-

@@ -1,0 +1,78 @@
+"""Every chapter of the book: its form, and that its reference is of the same text."""
+
+import ast
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from bookpress.execute import read_chapter
+from bookpress.project import find_project, listed
+from bookpress.reference import reference_path
+
+PROJECT = find_project(Path(__file__).parents[1])
+FRONT, *CHAPTERS = listed(PROJECT)
+PAGES = [FRONT, *CHAPTERS]
+MEMORY_ADDRESS = re.compile(r"\bat 0x[0-9a-f]{6,}")
+NOT_WORDS = re.compile(r"<!--.*?-->|^```\{math\}.*?^```|\$\$.*?\$\$|^:\w+:.*?$", re.DOTALL | re.MULTILINE)
+
+
+def source(page: str):
+    return read_chapter(PROJECT.source(page))
+
+
+def reference(page: str):
+    return nbformat.read(reference_path(PROJECT, page), as_version=4)
+
+
+def code(page: str) -> list[str]:
+    return [cell.source for cell in source(page).cells if cell.cell_type == "code"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_is_there_with_its_reference(page):
+    assert PROJECT.source(page).is_file()
+    assert reference_path(PROJECT, page).is_file(), "run `make reference`"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_reference_is_of_this_text(page):
+    texts = [[(cell.cell_type, cell.source) for cell in book.cells] for book in (source(page), reference(page))]
+    assert texts[0] == texts[1], "the chapter was edited: run `make reference` and look at what moved"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_reference_is_small_and_reproducible(page):
+    raw = reference_path(PROJECT, page).read_text("utf8")
+    assert not MEMORY_ADDRESS.search(raw), "an output shows a memory address"
+    assert len(raw) < 200_000
+
+
+def test_no_reference_without_a_page():
+    assert {p for p in PROJECT.references.rglob("*.ipynb")} == {reference_path(PROJECT, page) for page in PAGES}
+
+
+@pytest.mark.parametrize("page", CHAPTERS)
+def test_one_parameters_cell(page):
+    tagged = [cell for cell in source(page).cells if "parameters" in cell.metadata.get("tags", [])]
+    assert len(tagged) == 1
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_cells_are_short_with_at_most_one_function(page):
+    assert max((text.count("\n") + 1 for text in code(page)), default=0) <= 20
+    trees = [ast.parse(text) for text in code(page)]
+    assert sum(isinstance(node, ast.FunctionDef) for tree in trees for node in ast.walk(tree)) <= 1
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_at_most_six_charts(page):
+    outputs = [output for cell in reference(page).cells for output in cell.get("outputs", [])]
+    assert sum("chart vl-" in output.get("data", {}).get("text/plain", "") for output in outputs) <= 6
+
+
+@pytest.mark.parametrize("page", CHAPTERS)
+def test_length(page):
+    prose = "\n".join(cell.source for cell in source(page).cells if cell.cell_type == "markdown")
+    assert 1200 <= len(NOT_WORDS.sub(" ", prose).split()) <= 2500
