@@ -6,6 +6,7 @@ import click
 from rich.console import Console
 
 from bookpress.project import PressError, Project, docnames, find_project
+from bookpress.stamp import alone
 
 CONSOLE = Console(soft_wrap=True, highlight=False)
 
@@ -27,11 +28,12 @@ def book(project: Project) -> None:
     from bookpress.stage import stage_all, write_numbers
 
     names = docnames(project)
-    runs = _execute(project, names)
-    numbers = stage_all(project, names)
-    with CONSOLE.status("rendering"):
-        render(project, names)
-    write_numbers(project, numbers)
+    with alone(project.build):
+        runs = _execute(project, names)
+        numbers = stage_all(project, names)
+        with CONSOLE.status("rendering"):
+            render(project, names)
+        write_numbers(project, numbers)
     CONSOLE.print(report.table(runs, numbers))
     CONSOLE.print(f"{project.html / 'index.html'}", markup=False)
 
@@ -56,9 +58,10 @@ def reference(project: Project) -> None:
     from bookpress.reference import renew
 
     names = docnames(project)
-    _execute(project, names)
-    for line in renew(project, names):
-        CONSOLE.print(line, markup=False)
+    with alone(project.build):
+        _execute(project, names)
+        for line in renew(project, names):
+            CONSOLE.print(line, markup=False)
 
 
 @cli.command()

@@ -87,11 +87,12 @@ def kernel_environment(lib: Path):
 def _client_options() -> dict:
     from traitlets.config import Config
 
+    quiet = {"extra_arguments": ["--log-level=CRITICAL"]}
     if sys.platform != "linux":
-        return {}
+        return quiet
     # Sockets in this kernel's own folder: two that start together can then never be given one port.
     address = f"{os.environ['JUPYTER_RUNTIME_DIR']}/k"
-    return {"config": Config({"KernelManager": {"transport": "ipc", "ip": address}})}
+    return quiet | {"config": Config({"KernelManager": {"transport": "ipc", "ip": address}})}
 
 
 def run(notebook, *, docname: str, folder: Path, parameters: dict):

@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 import sys
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -26,13 +28,25 @@ def _cores() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
+def _end_with_parent() -> None:
+    """Leave no worker, and so no kernel, behind a press that was killed."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def _pool(size: int) -> ProcessPoolExecutor:
     # Forked workers share the imports made here; elsewhere than Linux forking is not safe.
     if sys.platform == "linux":
         import jupytext  # noqa: F401
         import papermill  # noqa: F401
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    return ProcessPoolExecutor(max_workers=size, mp_context=context)
+    return ProcessPoolExecutor(max_workers=size, mp_context=context, initializer=_end_with_parent)
 
 
 def _ignore(name: str) -> None:

@@ -1,10 +1,12 @@
 """Content stamps: a result is fresh only while everything that it was made from is unchanged."""
 
+import contextlib
 import hashlib
 import json
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from bookpress.project import Project
@@ -34,6 +36,21 @@ def write_changed(path: Path, content: bytes) -> bool:
         return False
     write_atomic(path, content)
     return True
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """One press at a time in a build folder: a second one waits until the first has ended."""
+    import fcntl
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("another press is at work in this folder: waiting for it", file=sys.stderr)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def digest(*parts: bytes | str) -> str:
