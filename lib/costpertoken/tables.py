@@ -193,7 +193,7 @@ def _efficiency(folder: Path, case: str, vendor: str) -> Efficiency:
 def price_rows(
     accelerator_id: str, *, commitment="on-demand", cloud_class=None, provider=None, region=None
 ) -> pd.DataFrame:
-    """Rows of data/gpu_prices.csv that match; an unknown name is refused with the nearest ones."""
+    """Offers of data/gpu_prices.csv that match, each once, suspect ones left out; an unknown name is refused."""
     rows = _read_typed(data_dir(), "gpu_prices")
     _row("accelerators", accelerator_id)
     wanted = {"commitment": commitment, "cloud_class": cloud_class, "provider": provider, "region": region}
@@ -203,7 +203,7 @@ def price_rows(
     keep = rows["accelerator_id"] == accelerator_id
     for column, value in wanted.items():
         keep &= True if value is None else rows[column] == value
-    return rows[keep].copy()
+    return rows[keep & (rows["flag"] == "")].drop_duplicates(["provider", "instance", "region", "value"])
 
 
 def price(accelerator_id: str, *, commitment="on-demand", cloud_class=None, provider=None, region=None) -> Price:

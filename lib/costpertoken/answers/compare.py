@@ -8,11 +8,11 @@ import pandas as pd
 
 from costpertoken import tables
 from costpertoken.answers import estimate as one
-from costpertoken.model.records import Deployment, InputError, Price, Workload
+from costpertoken.model.records import Deployment, Workload
 from costpertoken.model.roofline import BOUNDS, binding
 from costpertoken.model.units import KILO
 
-#: Batches tried under a latency limit, as shares of the largest that fits.
+#: Batches tried, from one request to the most that fits.
 BATCH_STEPS = 60
 #: Weight formats compared by default. FP8 counts only where the accelerator multiplies in it.
 FORMATS = ("bf16", "fp8")
@@ -24,34 +24,25 @@ def multiplies_in(accelerator, weights: str) -> bool:
     return math in accelerator.peak_flop_per_s or (math == "bf16" and "fp16" in accelerator.peak_flop_per_s)
 
 
-def batch_choices(deployed: Deployment, workload: Workload) -> np.ndarray:
-    """Batches from one request to the most that fits, in equal ratios."""
-    most = float(one.serve_workload(deployed, replace(workload, concurrency=None)).batch)
-    return np.geomspace(1.0, most, BATCH_STEPS) if most >= 1 else np.array([])
+def best_placement(deployed: Deployment, workload: Workload, *, tpot_limit_s=np.inf, ttft_limit_s=np.inf):
+    """(tp, batch, output tokens per second and accelerator) of the best placement within both limits, or None.
 
-
-def fastest_batch(deployed: Deployment, workload: Workload, *, tpot_limit_s=np.inf, ttft_limit_s=np.inf) -> float:
-    """The batch with the most output tokens per second within both limits; NaN where none is."""
-    tried = batch_choices(deployed, workload)
-    if not tried.size:
-        return np.nan
-    out = one.serve_workload(deployed, replace(workload, concurrency=tried))
-    allowed = (out.tpot_s <= tpot_limit_s) & (out.ttft_s <= ttft_limit_s)
-    return float(tried[np.argmax(np.where(allowed, out.output_tok_per_s, -1.0))]) if allowed.any() else np.nan
-
-
-def placements(model_id: str, accelerator_id: str, formats: Iterable[str]) -> Iterable[Deployment]:
-    """Every format and tensor-parallel degree that the accelerator and the model allow."""
-    for weights in formats:
-        base = one.deployment(model_id, accelerator_id, weights=weights)
-        if multiplies_in(base.accelerator, weights):
-            yield from (replace(base, tp=tp) for tp in one.degrees_of(base))
-
-
-def serves_at_worst(deployed: Deployment, workload: Workload) -> bool:
-    """Whether it still fits with the constants at their worse ends: what only fits with luck is no placement."""
+    Every tensor-parallel degree of one server and batches in equal ratios are tried at once. A placement counts only if it
+    also fits with the constants at their worse ends: what fits with luck is none.
+    """
+    wide = replace(deployed, tp=np.array(one.degrees_of(deployed)))
     backlog = replace(workload, concurrency=None)
-    return int(one.serve_workload(one.at_case(deployed, "worse"), backlog).status) == 0
+    most = one.serve_workload(wide, backlog).batch
+    sure = one.serve_workload(one.at_case(wide, "worse"), backlog).status == 0
+    usable = sure & (most >= 1)
+    if not usable.any():
+        return None
+    tried = np.geomspace(1.0, np.where(usable, most, 1.0), BATCH_STEPS)
+    out = one.serve_workload(wide, replace(workload, concurrency=tried))
+    allowed = usable & (out.tpot_s <= tpot_limit_s) & (out.ttft_s <= ttft_limit_s)
+    rate = np.where(allowed, out.output_tok_per_s / wide.tp, -1.0)
+    at, column = np.unravel_index(np.argmax(rate), rate.shape)
+    return (int(wide.tp[column]), float(tried[at, column]), float(rate[at, column])) if allowed.any() else None
 
 
 def cheapest_placement(
@@ -59,13 +50,12 @@ def cheapest_placement(
 ) -> tuple[Deployment, Workload] | None:
     """The placement and batch with the most output tokens per second and accelerator; None where nothing fits the limits."""
     best, found = 0.0, None
-    for deployed in placements(model_id, accelerator_id, formats):
-        batch = fastest_batch(deployed, workload, **limits)
-        if np.isfinite(batch) and serves_at_worst(deployed, workload):
-            at = replace(workload, concurrency=batch)
-            rate = float(one.serve_workload(deployed, at).output_tok_per_s) / deployed.tp
-            if rate > best:
-                best, found = rate, (deployed, at)
+    for weights in formats:
+        deployed = one.deployment(model_id, accelerator_id, weights=weights)
+        placed = best_placement(deployed, workload, **limits) if multiplies_in(deployed.accelerator, weights) else None
+        if placed and placed[2] > best:
+            best = placed[2]
+            found = replace(deployed, tp=placed[0]), replace(workload, concurrency=placed[1])
     return found
 
 
@@ -96,44 +86,25 @@ def row(result: one.Estimate) -> dict:
 
 
 def compare(
-    model_id: str, accelerator_ids: Iterable[str], workload: Workload, *, cloud_class=None, prices=None, allocation="work",
-    formats=FORMATS, tpot_limit_s=np.inf, ttft_limit_s=np.inf,
+    model_id: str, accelerator_ids: Iterable[str], workload: Workload, *, cloud_class=None, allocation="work",
+    formats=FORMATS, **limits,
 ) -> pd.DataFrame:  # fmt: skip
     """The cheapest placement of a model on each accelerator: one row each, cheapest output token first.
 
-    Accelerators on which it does not fit within the limits, or that have no price on record, are left out (`left_out`
-    says why). prices: accelerator id -> Price, instead of the record's.
+    limits: tpot_limit_s, ttft_limit_s. Accelerators on which the model does not fit in one server within them have no row;
+    one without a price on record is refused.
     """
     rows = []
     for accelerator_id in accelerator_ids:
-        if left_out(model_id, accelerator_id, workload, formats, tpot_limit_s, ttft_limit_s, cloud_class, prices):
-            continue
-        price: Price = (prices or {}).get(accelerator_id) or one.headline_price(accelerator_id, cloud_class=cloud_class)
-        deployed, at = cheapest_placement(
-            model_id, accelerator_id, workload, formats=formats, tpot_limit_s=tpot_limit_s, ttft_limit_s=ttft_limit_s
-        )
-        rows.append(row(one.estimate(deployed, at, price, allocation=allocation)))
+        price = one.headline_price(accelerator_id, cloud_class=cloud_class)
+        found = cheapest_placement(model_id, accelerator_id, workload, formats=formats, **limits)
+        if found:
+            rows.append(row(one.estimate(*found, price, allocation=allocation)))
     frame = pd.DataFrame(rows)
     return frame.sort_values("output_value", ignore_index=True) if rows else frame
 
 
-def left_out(
-    model_id,
-    accelerator_id,
-    workload,
-    formats=FORMATS,
-    tpot_limit_s=np.inf,
-    ttft_limit_s=np.inf,
-    cloud_class=None,
-    prices=None,
-) -> str:
-    """Why an accelerator has no row in `compare`, or ''."""
-    try:
-        if not (prices or {}).get(accelerator_id):
-            one.headline_price(accelerator_id, cloud_class=cloud_class)
-        limits = {"tpot_limit_s": tpot_limit_s, "ttft_limit_s": ttft_limit_s}
-        if cheapest_placement(model_id, accelerator_id, workload, formats=formats, **limits) is None:
-            return "does not fit in one server, or not within the latency limits"
-    except InputError as error:
-        return str(error)
-    return ""
+def on_offer(*, commitment="on-demand") -> list[str]:
+    """Accelerators with a price on record under a commitment and with the figures that the model needs."""
+    machines = tables.read("accelerators").dropna(subset=["memory_gb", "memory_gb_s"])["id"]
+    return [name for name in machines if len(tables.price_rows(name, commitment=commitment))]

@@ -127,6 +127,7 @@ def link(deployment: Deployment, ranks):
     inside = (ranks <= accelerator.link_domain) & (accelerator.link_bytes_per_s > 0)
     rate = np.where(inside, accelerator.link_bytes_per_s, accelerator.pcie_bytes_per_s)
     latency = np.where(inside, efficiency.link_latency_s, efficiency.pcie_latency_s)
+    rate = np.where(rate > 0, rate, np.inf)  # a lone accelerator without links sends nothing; the door refuses more
     return rate * efficiency.link_bandwidth, latency
 
 
