@@ -12,7 +12,10 @@ from typing import Any
 import vl_convert
 
 VL_VERSION = "6.4"  # what altair 6.3 writes and vl-convert 1.9 knows
+STYLE = f"{VL_VERSION}-1"  # names the kept images: to be raised when the drawing below changes
 WIDTH = 720  # pixels: the text column on a desktop, and about the width of a printed page
+# Metric-compatible on Linux, macOS and Windows: an image's text is drawn with the reader's fonts, in the place measured here.
+FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 FIGURE = re.compile(
     r'(<figure class="vl" id="(vl-[0-9a-f]{12})".*?<div class="vl-view">)(</div>\s*'
     r'<script type="application/json">(.*?)</script>)',
@@ -24,13 +27,14 @@ def static_svg(spec: dict[str, Any], *, titled: bool = False) -> str:
     """A chart's spec as one SVG of fixed width; `titled` writes the title into it, for pictures outside the book."""
     words = spec.get("usermeta") or {}
     title = {"title": {"text": words["title"], "subtitle": words.get("subtitle", "")}} if titled else {}
-    drawn = {**spec, **title, "width": WIDTH}
+    config = {**(spec.get("config") or {}), "font": FONT}
+    drawn = {**spec, **title, "config": config, "width": WIDTH, "padding": {"left": 8, "right": 8, "top": 5, "bottom": 5}}
     return vl_convert.vegalite_to_svg(json.dumps(drawn), vl_version=VL_VERSION)
 
 
 def _cached(mark: str, spec: dict[str, Any], cache_dir: Path | None) -> str:
     """The SVG of the chart with this id, drawn once for a cache folder; the id is the hash of all that is drawn."""
-    kept = cache_dir / f"{mark}-{VL_VERSION}.svg" if cache_dir else None
+    kept = cache_dir / f"{mark}-{STYLE}.svg" if cache_dir else None
     if kept and kept.exists():
         return kept.read_text(encoding="utf-8")
     svg = static_svg(spec)

@@ -16,7 +16,7 @@ from costpertoken.prose import significant
 
 # Each colour reaches 3:1 on white; charts.js has the same hues for the dark page. Neighbours differ in lightness too,
 # so that they stay apart for colour-blind readers and on paper.
-PALETTE = ["#0b62a4", "#d1690e", "#0a8a6a", "#a33b8b", "#3fa0d0", "#8a6a00", "#7a4fd0", "#6b6b6b"]
+PALETTE = ["#0b62a4", "#d1690e", "#0a8a6a", "#a33b8b", "#3593c4", "#8a6a00", "#7a4fd0", "#6b6b6b"]
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 INK, QUIET, GRID = "#24292f", "#57606a", "#e4e7eb"
 DIMENSIONLESS = {"acceptance", "count", "coverage", "date", "factor", "fraction", "mbu", "mfu", "month", "number",
@@ -43,7 +43,7 @@ def theme() -> dict[str, Any]:
                  "labelOverlap": "greedy"},
         "legend": {**label, "labelColor": INK, "orient": "top", "title": None, "symbolSize": 90, "labelLimit": 300,
                    "symbolStrokeWidth": 2.5, "columnPadding": 14, "offset": 12,
-                   "layout": {"top": {"direction": {"signal": "narrow ? 'vertical' : 'horizontal'"}}}},
+                   "layout": {"top": {"margin": 18, "direction": {"signal": "narrow ? 'vertical' : 'horizontal'"}}}},
         "range": {"category": PALETTE, "heatmap": ["#eef5fb", "#0b62a4"]},
         "line": {"strokeWidth": 2.25},
         "style": {"note": {"color": QUIET, "fontSize": 12}, "threshold": {"color": QUIET},
@@ -103,14 +103,23 @@ def legend_columns(names: list[str]) -> Any:
     return alt.ExprRef(f"narrow ? {narrow} : {wide}") if wide != narrow else wide
 
 
-def _whole(value) -> str:
+def steady(value: float) -> float:
+    """A float to six digits, whole numbers in full: ids and outputs must not move with the last bit of a CPU's exp()."""
+    if not math.isfinite(value):
+        return value
+    whole = round(value)
+    return float(whole) if abs(value - whole) <= 1e-9 * max(1.0, abs(value)) else float(f"{value:.6g}")
+
+
+def in_words(value) -> str:
     """A value to three digits; a whole number in full."""
-    return significant(int(value) if float(value).is_integer() else float(value))
+    value = steady(float(value))
+    return significant(int(value) if value.is_integer() else value)
 
 
 def span(values: pd.Series) -> str:
     """The ends of a column's range, in words."""
-    return f"{_whole(values.min())} to {_whole(values.max())}"
+    return f"{in_words(values.min())} to {in_words(values.max())}"
 
 
 def story(frame: pd.DataFrame, x: str, y: str, color: str | None) -> str:
@@ -122,7 +131,7 @@ def story(frame: pd.DataFrame, x: str, y: str, color: str | None) -> str:
         if len(run):
             first, last = float(run.iloc[0]), float(run.iloc[-1])
             verb = "falls" if last < first else "rises" if last > first else "stays"
-            ends.append(f"{name} {verb} from {_whole(first)} to {_whole(last)}")
+            ends.append(f"{name} {verb} from {in_words(first)} to {in_words(last)}")
     return "; ".join(ends)
 
 
@@ -142,22 +151,22 @@ def extremes(frame, category: str, columns: tuple[str, str, str], color: str | N
     shown = ranked if few else pd.concat([ranked.head(2), ranked.tail(2)])
     names = shown[category].astype(str) + (", " + shown[color].astype(str) if color else "")
     texts = [
-        f"{n}: {_whole(r[x])} ({_whole(r[low])} to {_whole(r[high])})"
+        f"{n}: {in_words(r[x])} ({in_words(r[low])} to {in_words(r[high])})"
         for n, (_, r) in zip(names, shown.iterrows(), strict=True)
     ]
     return f"{'From lowest to highest' if few else 'The two lowest and two highest'}: {'; '.join(texts)}."
 
 
 def _rounded(node: Any) -> Any:
-    """The spec with floats of six digits, so that ids and outputs do not move with the last bit of a CPU's exp()."""
+    """The spec with all its floats steady."""
     if isinstance(node, float):
-        return float(f"{node:.6g}")
+        return steady(node)
     if isinstance(node, dict):
         return {k: _rounded(v) for k, v in node.items()}
     return [_rounded(v) for v in node] if isinstance(node, list) else node
 
 
-def steady(spec: dict[str, Any]) -> dict[str, Any]:
+def settled(spec: dict[str, Any]) -> dict[str, Any]:
     """A spec that is the same on every machine and in every process: rounded, datasets numbered, `narrow` declared."""
     spec = _rounded(spec)
     names = {name: f"d{i}" for i, name in enumerate(spec.get("datasets", {}))}
@@ -174,7 +183,7 @@ def shared(spec: dict[str, Any], **_: Any) -> dict[str, str]:
     meta = spec.get("usermeta") or {}
     if not {"alt", "title", "source"} <= meta.keys():
         raise ValueError("a chart needs title, source and alt text: make it with costpertoken.charts, or finish() it")
-    compact = json.dumps(steady(spec), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    compact = json.dumps(settled(spec), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     mark = "vl-" + hashlib.sha256(compact.encode()).hexdigest()[:12]
     subtitle = f'<p class="vl-subtitle">{html.escape(meta["subtitle"])}</p>' if meta.get("subtitle") else ""
     data = compact.replace("</", "<\\/")

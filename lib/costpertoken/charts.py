@@ -15,8 +15,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from costpertoken.chartkit import axis_words, enable, extremes, legend_columns, quantity, span, story
-from costpertoken.prose import significant
+from costpertoken.chartkit import axis_words, enable, extremes, in_words, legend_columns, quantity, span, steady, story
 
 __all__ = ["bars", "enable", "finish", "layer", "lines", "points", "ranges", "rules"]
 MOST_SERIES = 8
@@ -45,7 +44,8 @@ def _columns(frame: pd.DataFrame, *names: str | None) -> pd.DataFrame:
         raise ValueError(f"no column {missing[0]!r}; there are {', '.join(map(str, frame.columns))}")
     if bad := [n for n in used if not re.fullmatch(r"\w+", n)]:
         raise ValueError(f"column {bad[0]!r}: use a plain name of letters, digits and underscores")
-    return frame[used].reset_index(drop=True)
+    kept = frame[used].reset_index(drop=True)
+    return kept.assign(**{c: kept[c].map(steady) for c in used if kept[c].dtype.kind == "f"})
 
 
 def _colour(frame: pd.DataFrame, column: str | None, symbol: str = "circle", offset: int = 12) -> dict[str, Any]:
@@ -115,9 +115,9 @@ def _wrapped(names: Sequence[str]) -> str:
     return f"narrow ? {broken}[datum.value] : datum.value"
 
 
-def _order(data: pd.DataFrame, category: str, x: str, sort: bool) -> list[Any]:
+def _order(data: pd.DataFrame, category: str, values: pd.Series, sort: bool) -> list[Any]:
     """The categories from top to bottom: lowest first, or as they come."""
-    totals = data.groupby(category, sort=False)[x].sum()
+    totals = values.groupby(data[category], sort=False).sum()
     return list((totals.sort_values() if sort else totals).index)
 
 
@@ -129,12 +129,16 @@ def _rows(column: str, order: Sequence[str], gap: float = 0.0) -> alt.Y:
 
 
 def ranges(frame, category: str, x: str, low: str, high: str, color: str | None = None, *,
-           price: tuple[str, str] | None = None, x_title: str, log_x: bool = False, sort: bool = True,
+           price: tuple[str, str] | None = None, x_title: str, log_x: bool = False, sort: bool | str = True,
            **words):
-    """Typical values as dots on thick model intervals, thin lines for the prices' range; cheapest category on top."""
+    """Typical values as dots on thick model intervals, thin lines for the prices' range.
+
+    sort: cheapest on top (by the first series of `color`), "width": widest interval on top, False: as they come.
+    """
     p_low, p_high = price or (None, None)
     data = _columns(frame, category, x, low, high, color, p_low, p_high)
-    order = _order(data if color is None else data[data[color] == data[color].iloc[0]], category, x, sort)
+    first = data if color is None else data[data[color] == data[color].iloc[0]]
+    order = _order(first, category, first[low] - first[high] if sort == "width" else first[x], bool(sort))
     across = quantity(data, [c for c in (x, low, high, p_low, p_high) if c], x_title, log=log_x)
     across["axis"].grid = True
     offset = {"yOffset": alt.YOffset(color, type="nominal", sort=list(data[color].unique()))} if color else {}
@@ -155,7 +159,7 @@ def bars(frame, category: str, x: str, part: str | None = None, *, x_title: str,
     """Horizontal bars, stacked by `part` in the frame's order, the total written at each bar's end."""
     data = _columns(frame, category, x, part)
     totals = data.groupby(category, sort=False)[x].sum()
-    order = _order(data, category, x, sort)
+    order = _order(data, category, data[x], sort)
     across = quantity(pd.DataFrame({x: [0.0, float(totals.max())]}), [x], x_title)
     across["axis"].grid, across["scale"].padding = True, 0
     parts = list(data[part].unique()) if part else []
@@ -166,7 +170,7 @@ def bars(frame, category: str, x: str, part: str | None = None, *, x_title: str,
     drawn = base.mark_bar(height={"band": 0.62}).encode(x=alt.X(x, **across), **_colour(data, part, "square"), **stack, **tips)
     total = alt.Text(f"sum({x})", format=",.3~r")
     ends = base.mark_text(style="total", align="left", dx=5).encode(x=alt.X(f"sum({x})", **across), text=total)
-    listed = "; ".join(f"{c} {significant(float(totals[c]))}" for c in order[:8])
+    listed = "; ".join(f"{c} {in_words(totals[c])}" for c in order[:8])
     said = f"Bars for {len(order)} categories, {len(parts) or 1} parts each. Across: {x_title}. Totals: {listed}."
     return finish(alt.layer(drawn, ends), alt_text=said, **{"height": len(order) * ROW_PX + AXES_PX, **words})
 
@@ -180,7 +184,7 @@ def rules(at: Mapping[str, float], *, axis: str = "x", left: bool = False):
     side = {"align": "right", "dx": -5} if left else {"align": "left", "dx": 5}
     side |= {"baseline": "top"} if axis == "x" else {"baseline": "bottom", "dy": -3}
     note = base.mark_text(style="note", **side)
-    said = "Marked: " + "; ".join(f"{w} at {significant(float(v))}" for w, v in at.items())
+    said = "Marked: " + "; ".join(f"{w} at {in_words(v)}" for w, v in at.items())
     return alt.layer(rule, note.encode(text="note:N", **place)).properties(usermeta={"alt": said})
 
 

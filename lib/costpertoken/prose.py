@@ -48,7 +48,7 @@ def significant(value: float, digits: int = 3) -> str:
     if value == 0 or not math.isfinite(value):
         return f"{value:.0f}"
     rounded = float(f"{value:.{digits - 1}e}")
-    if not SMALLEST <= abs(rounded) < LARGEST:
+    if not SMALLEST <= abs(rounded) <= LARGEST:
         return f"{rounded:.{digits - 1}e}"
     decimals = digits - 1 - math.floor(math.log10(abs(rounded)))
     return f"{rounded:,.{max(0, decimals)}f}"
