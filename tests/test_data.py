@@ -22,7 +22,7 @@ KEYS = {
     "accelerators": ["id"],
     "api_price_history": ["model_id", "price_key", "effective_from", "source"],
     "api_prices": ["kind", "model_id", "provider", "provider_model_key", "source"],
-    "efficiency": ["constant", "scope", "vendor"],
+    "efficiency": ["constant", "engine", "vendor", "format"],
     "gpu_price_history": ["accelerator_id", "provider", "region", "instance", "commitment", "seen_on"],
     "gpu_prices": ["accelerator_id", "provider", "region", "instance", "n_accel", "commitment", "as_of", "source"],
     "models": ["id"],

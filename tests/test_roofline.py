@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from given import ACCELERATOR, DEPLOYMENT, IDEAL, MOE
 
-from costpertoken.model import roofline
+from costpertoken.model import counts, roofline
 from costpertoken.model.records import InputError
 
 DENSE = 10 * (4 * 1000 * 1000 + 3 * 1000 * 3000)  # 130e6 parameters
@@ -35,7 +35,7 @@ def test_prefill_attention_is_half_of_n_squared():
 
 def test_experts_read_what_is_touched_and_compute_what_is_active():
     moe = replace(DEPLOYMENT, model=MOE)
-    n_bytes, flop = roofline.class_work(moe, "expert", 2.0, 0.0)
+    n_bytes, flop = roofline.class_work(counts.count(moe), "expert", 2.0, 0.0)
     every = 10 * 8 * 3 * 1000 * 1000
     assert n_bytes == pytest.approx(2 * every * (1 - 0.75**2))
     assert flop == pytest.approx(2 * every * 2 / 8 * 2)
@@ -52,29 +52,29 @@ def test_tensor_parallel_splits_bytes_and_adds_two_reduces_a_layer():
 
 def test_past_the_scale_up_domain_the_link_is_pcie():
     pairs = replace(ACCELERATOR, link_domain=2)
-    rate, _ = roofline.link(replace(DEPLOYMENT, accelerator=pairs), np.array([2, 4]))
+    rate, _ = roofline.link(counts.count(replace(DEPLOYMENT, accelerator=pairs)), IDEAL, np.array([2, 4]))
     assert list(rate) == [100e9, 10e9]
 
 
 def test_attention_data_parallel_keeps_dense_bytes_and_shares_experts():
-    moe = replace(DEPLOYMENT, model=MOE)
-    ranks = replace(moe, dp=4, ep=4)
-    dense_bytes, dense_flop = roofline.class_work(ranks, "dense", 8.0, 0.0)
-    assert dense_bytes == roofline.class_work(moe, "dense", 8.0, 0.0)[0]
-    assert dense_flop == roofline.class_work(moe, "dense", 8.0, 0.0)[1] / 4
-    assert roofline.class_work(ranks, "expert", 8.0, 0.0)[0] == roofline.class_work(moe, "expert", 8.0, 0.0)[0] / 4
+    alone, ranks = (counts.count(replace(DEPLOYMENT, model=MOE, dp=dp, ep=dp)) for dp in (1, 4))
+    one, four = ({name: roofline.class_work(c, name, 8.0, 0.0) for name in ("dense", "expert")} for c in (alone, ranks))
+    assert four["dense"][0] == one["dense"][0]
+    assert four["dense"][1] == one["dense"][1] / 4
+    assert four["expert"][0] == pytest.approx(one["expert"][0] / 4)
+    assert four["expert"][1] == pytest.approx(one["expert"][1] / 4)
 
 
 @pytest.mark.parametrize(
     ("stored", "used"), [("fp8", "fp8"), ("fp4", "fp8"), ("int8", "bf16"), ("fp16", "bf16"), ("tf32", "fp32")]
 )
 def test_weight_only_formats_multiply_in_the_next_wider(stored, used):
-    assert roofline.math_format(ACCELERATOR, stored) == used
+    assert counts.math_format(ACCELERATOR, stored) == used
 
 
 def test_no_rate_at_all_is_refused():
     with pytest.raises(InputError, match="no known rate"):
-        roofline.math_format(replace(ACCELERATOR, peak_flop_per_s={"int8": 1e12}), "bf16")
+        counts.math_format(replace(ACCELERATOR, peak_flop_per_s={"int8": 1e12}), "bf16")
 
 
 def test_smooth_maximum_runs_from_sum_to_maximum():

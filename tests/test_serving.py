@@ -142,7 +142,7 @@ def test_no_faster_than_the_compute_floor(isl, osl, batch):
 @settings(max_examples=60, deadline=None)
 def test_step_parts_sum(isl, osl, batch):
     step = serving.serve(replace(DEPLOYMENT, tp=2), input_tokens=isl, output_tokens=osl, concurrency=batch).step
-    parts = step.matmul_s + step.cache_s + step.prefill_attention_s + step.network_s + step.host_s
+    parts = step.matmul_s + step.cache_s + step.prefill_attention_s + step.activation_s + step.network_s + step.host_s
     assert step.step_s == pytest.approx(parts, rel=1e-12)
 
 

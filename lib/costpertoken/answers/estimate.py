@@ -35,11 +35,12 @@ def deployment(
 ) -> Deployment:
     """Deployment by names; weights default to the checkpoint's own format."""
     model, accelerator = tables.model(model_id), tables.accelerator(accelerator_id)
+    formats = tables.precision(weights or tables.native_precision(model), activations=activations, cache=cache)
     return Deployment(
         model=model,
         accelerator=accelerator,
-        precision=tables.precision(weights or tables.native_precision(model), activations=activations, cache=cache),
-        efficiency=tables.efficiency(case, accelerator.vendor),
+        precision=formats,
+        efficiency=tables.efficiency(accelerator, formats, case=case),
         tp=tp,
         pp=pp,
         dp=dp,
@@ -49,7 +50,7 @@ def deployment(
 
 def at_case(deployed: Deployment, case: str) -> Deployment:
     """The same deployment with the constants at their typical values or at one end."""
-    return replace(deployed, efficiency=tables.efficiency(case, deployed.accelerator.vendor))
+    return replace(deployed, efficiency=tables.efficiency(deployed.accelerator, deployed.precision, case=case))
 
 
 def headline_price(accelerator_id, *, commitment="on-demand", cloud_class=None, provider=None, region=None) -> Price:

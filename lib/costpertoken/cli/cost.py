@@ -12,7 +12,7 @@ from costpertoken import tables
 from costpertoken.answers import estimate as answers
 from costpertoken.model.records import InputError, Price, Workload
 from costpertoken.model.roofline import BOUNDS, binding
-from costpertoken.model.serving import LIMITS
+from costpertoken.model.serving import LIMITS, Serving
 from costpertoken.money.cost import ALLOCATIONS
 
 KINDS = {"output": "output_usd_per_mtok", "input": "input_usd_per_mtok", "cached input": "cached_usd_per_mtok"}
@@ -107,7 +107,7 @@ def as_record(result: answers.Estimate) -> dict:
         "model": deployed.model.id,
         "accelerator": deployed.accelerator.id,
         "precision": deployed.precision.id,
-        "parallelism": {"tp": int(deployed.tp), "pp": int(deployed.pp), "dp": int(deployed.dp), "ep": int(deployed.ep)},
+        "parallelism": {name: int(getattr(deployed, name)) for name in ("tp", "pp", "dp", "ep")},
         "n_accelerators": int(serving.n_accelerators) * result.n_replicas,
         "n_replicas": result.n_replicas,
         "workload": asdict(result.workload),
@@ -115,17 +115,16 @@ def as_record(result: answers.Estimate) -> dict:
         "price": asdict(result.price),
         "allocation": result.allocation,
         "usd_per_mtok": {kind: answers.ranges(result, name) if flows[kind] else None for kind, name in KINDS.items()},
-        "per_replica": {
-            "batch": float(serving.batch),
-            "batch_limit": LIMITS[int(serving.limit)],
-            "output_tok_per_s": float(serving.output_tok_per_s),
-            "requests_per_s": float(serving.requests_per_s),
-            "tpot_s": float(serving.tpot_s),
-            "ttft_s": float(serving.ttft_s),
-            "bound": BOUNDS[int(binding(serving.step))],
-        },
+        "per_replica": speed(serving),
         "data_date": tables.data_date(),
     }
+
+
+def speed(serving: Serving) -> dict:
+    """What one replica delivers, and what holds it back."""
+    figures = ("batch", "output_tok_per_s", "requests_per_s", "tpot_s", "ttft_s")
+    bounds = {"batch_limit": LIMITS[int(serving.limit)], "bound": BOUNDS[int(binding(serving.step))]}
+    return {name: float(getattr(serving, name)) for name in figures} | bounds
 
 
 def drawn(result: answers.Estimate) -> str:

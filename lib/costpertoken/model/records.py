@@ -131,19 +131,26 @@ class Precision:
 
 @dataclass(frozen=True, kw_only=True)
 class Efficiency:
-    """What real engines reach of the data sheet, and what they spend beside it. Values and ranges: data/efficiency.csv."""
+    """What an engine reaches of the data sheet, and what it spends beside it. Values, ranges and basis are data.
 
-    weight_bandwidth: float = at_least(0.01, below=1.2)
-    cache_bandwidth: float = at_least(0.01, below=1.2)
-    peak: Mapping[str, float]  # share of peak reached by matrix products, by number format
-    expert_peak: float = at_least(0.01, below=1.2)
-    attention_peak: float = at_least(0.01, below=1.2)
+    Shares of peak are of the number format that the products really use. Fields may be arrays (one value a row).
+    """
+
+    weight_bandwidth: float = at_least(0.01, below=2.0)
+    cache_bandwidth: float = at_least(0.01, below=2.0)
+    dense_peak: float = at_least(0.01, below=2.0)
+    expert_peak: float = at_least(0.01, below=2.0)
+    head_peak: float = at_least(0.01, below=2.0)
+    attention_peak: float = at_least(0.001, below=2.0)
     overlap_exponent: float = at_least(1.0, below=64.0)
-    link_bandwidth: float = at_least(0.01, below=1.2)
+    activation_passes: float = at_least(0.0)  # times a token's activations cross memory in a layer
+    link_bandwidth: float = at_least(0.001, below=2.0)
     link_latency_s: float = at_least(0.0)
+    pcie_bandwidth: float = at_least(0.001, below=2.0)
     pcie_latency_s: float = at_least(0.0)
     host_step_s: float = at_least(0.0)
     host_layer_s: float = at_least(0.0)
+    host_moe_layer_s: float = at_least(0.0)
     host_sequence_s: float = at_least(0.0)
     memory_usable: float = at_least(0.1, below=1.0)
     reserve_bytes: float = at_least(0.0)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from costpertoken.model import transformer
-from costpertoken.model.records import Deployment, InputError, check_range
-from costpertoken.model.roofline import Step, step
+from costpertoken.model.counts import Counts, count
+from costpertoken.model.records import Deployment, Efficiency, InputError, check_range
+from costpertoken.model.roofline import Step, held_tokens, step_of
 
 #: Serving.status: 0 serves, otherwise why not.
 STATUS = ("ok", "weights do not fit", "cache of one request does not fit", "longer than the model's context")
@@ -46,14 +46,14 @@ class Serving:
 
 def capacity(deployment: Deployment) -> Capacity:
     """Memory of one accelerator: usable share, less weights, less the reserve (activations, graphs, buffers)."""
-    model, precision, efficiency = deployment.model, deployment.precision, deployment.efficiency
-    parts = transformer.weight_bytes(model, precision)
-    ranks = deployment.tp * deployment.pp
-    held = (parts["dense"] + parts["head"]) / ranks + parts["expert"] / (ranks * deployment.dp)
-    usable = deployment.accelerator.memory_bytes * efficiency.memory_usable
-    return Capacity(
-        usable_bytes=usable + 0.0 * held, weight_bytes=held, cache_bytes=usable - efficiency.reserve_bytes - held
-    )
+    return capacity_of(count(deployment), deployment.efficiency)
+
+
+def capacity_of(counts: Counts, efficiency: Efficiency) -> Capacity:
+    """`capacity` from counts."""
+    usable = counts.memory_bytes * efficiency.memory_usable
+    left = usable - efficiency.reserve_bytes - counts.held_bytes
+    return Capacity(usable_bytes=usable + 0.0 * left, weight_bytes=counts.held_bytes, cache_bytes=left)
 
 
 def batch_limit(deployment: Deployment, *, input_tokens, output_tokens):
@@ -61,16 +61,20 @@ def batch_limit(deployment: Deployment, *, input_tokens, output_tokens):
 
     Left out: what sharing a cached prefix between sequences frees (each is counted whole).
     """
-    held_tokens = input_tokens + deployment.efficiency.output_reserved * output_tokens
-    sequence = transformer.cache_bytes(deployment.model, deployment.precision, held_tokens)
-    local = sequence / transformer.cache_shards(deployment.model, deployment.tp) / deployment.pp
-    return capacity(deployment).cache_bytes / local * deployment.dp
+    return batch_limit_of(count(deployment), deployment.efficiency, input_tokens, output_tokens)
 
 
-def fit_status(deployment: Deployment, batch_max, *, input_tokens, output_tokens):
+def batch_limit_of(counts: Counts, efficiency: Efficiency, input_tokens, output_tokens):
+    """`batch_limit` from counts; each stage of a pipeline holds its layers' share of every sequence."""
+    held = held_tokens(counts, input_tokens + efficiency.output_reserved * output_tokens)
+    local = held * counts.cache_bytes_per_token / counts.pp
+    return capacity_of(counts, efficiency).cache_bytes / local * counts.dp
+
+
+def fit_status(counts: Counts, efficiency: Efficiency, batch_max, input_tokens, output_tokens):
     """Index into STATUS."""
-    no_weights = capacity(deployment).cache_bytes <= 0
-    too_long = input_tokens + output_tokens > deployment.model.max_context
+    no_weights = capacity_of(counts, efficiency).cache_bytes <= 0
+    too_long = input_tokens + output_tokens > counts.max_context
     return np.where(too_long, 3, np.where(no_weights, 1, np.where(batch_max < 1.0, 2, 0)))
 
 
@@ -78,23 +82,30 @@ def serve(deployment: Deployment, *, input_tokens, output_tokens, concurrency=No
     """Steady state of continuous batching: every step decodes the batch and prefills what replaces finished requests.
 
     concurrency: requests in flight at once, or None for a backlog (memory and the engine decide). cached_share: share
-    of input tokens whose prefix is already in the cache. In a steady state a batch b finishes b / output requests a
-    step, so it prefills b x input x (1 - cached) / output tokens. Queueing before admission is left out.
+    of input tokens whose prefix is already in the cache. Queueing before admission is left out. Raises InputError for a
+    knob out of range, with its name.
     """
-    isl, osl = check_range("input_tokens", input_tokens, low=1), check_range("output_tokens", output_tokens, low=1)
-    hit = check_range("cached_share", cached_share, high=0.999)
-    batch, status, limit = steady_batch(deployment, isl, osl, concurrency)
+    check_range("input_tokens", input_tokens, low=1)
+    check_range("output_tokens", output_tokens, low=1)
+    check_range("cached_share", cached_share, high=0.999)
+    demand = np.inf if concurrency is None else check_range("concurrency", concurrency, low=1)
+    return steady_state(count(deployment), deployment.efficiency, input_tokens, output_tokens, demand, cached_share)
+
+
+def steady_state(counts: Counts, efficiency: Efficiency, isl, osl, demand, hit=0.0) -> Serving:
+    """`serve` from counts, unchecked. A batch b finishes b / osl requests a step, and prefills what replaces them."""
+    batch, status, limit = steady_batch(counts, efficiency, isl, osl, demand)
     fresh, context = isl * (1.0 - hit), isl + 0.5 * osl
-    pairs = transformer.prefill_pairs_per_token(deployment.model, fresh, isl * hit)
+    pairs = isl * hit + 0.5 * fresh
     prompts = {"prefill_tokens": batch * fresh / osl, "pairs_per_token": pairs}
-    mixed = step(deployment, decode=batch, context_tokens=context, **prompts)
+    mixed = step_of(counts, efficiency, decode=batch, context_tokens=context, **prompts)
     requests = batch / (osl * mixed.step_s)
     return Serving(
-        n_accelerators=deployment.tp * deployment.pp * deployment.dp,
+        n_accelerators=counts.tp * counts.pp * counts.dp,
         batch=batch,
         step=mixed,
         tpot_s=mixed.step_s,
-        ttft_s=first_token_seconds(deployment, mixed, batch, fresh, pairs, context),
+        ttft_s=first_token_seconds(counts, efficiency, mixed, batch, fresh, pairs, context),
         requests_per_s=requests,
         output_tok_per_s=requests * osl,
         input_tok_per_s=requests * fresh,
@@ -104,20 +115,21 @@ def serve(deployment: Deployment, *, input_tokens, output_tokens, concurrency=No
     )
 
 
-def steady_batch(deployment: Deployment, input_tokens, output_tokens, concurrency):
+def steady_batch(counts: Counts, efficiency: Efficiency, isl, osl, demand):
     """(batch, status, limit): the smallest of demand, memory and the engine's cap; NaN where nothing fits."""
-    demand = np.inf if concurrency is None else check_range("concurrency", concurrency, low=1)
-    room = batch_limit(deployment, input_tokens=input_tokens, output_tokens=output_tokens)
-    status = fit_status(deployment, room, input_tokens=input_tokens, output_tokens=output_tokens)
-    engine = deployment.efficiency.max_batch * deployment.dp
+    room = batch_limit_of(counts, efficiency, isl, osl)
+    status = fit_status(counts, efficiency, room, isl, osl)
+    engine = efficiency.max_batch * counts.dp
     batch = np.where(status == 0, np.minimum(np.minimum(demand, room), engine), np.nan)
     return batch, status, np.where(demand <= np.minimum(room, engine), 0, np.where(room <= engine, 1, 2))
 
 
-def first_token_seconds(deployment: Deployment, mixed: Step, batch, fresh, pairs, context_tokens):
+def first_token_seconds(counts: Counts, efficiency: Efficiency, mixed: Step, batch, fresh, pairs, context_tokens):
     """TTFT of an admitted request: half a step of waiting, then the steps that carry its prompt chunk by chunk."""
-    chunk = np.minimum(fresh, deployment.efficiency.chunk_tokens)
-    own = step(deployment, decode=batch, context_tokens=context_tokens, prefill_tokens=chunk, pairs_per_token=pairs)
+    chunk = np.minimum(fresh, efficiency.chunk_tokens)
+    own = step_of(
+        counts, efficiency, decode=batch, context_tokens=context_tokens, prefill_tokens=chunk, pairs_per_token=pairs
+    )
     return 0.5 * mixed.step_s + own.step_s * fresh / chunk
 
 
@@ -126,17 +138,24 @@ def serve_static(deployment: Deployment, *, input_tokens, output_tokens, batch) 
 
     The batch is given, and is not cut down to memory: where it does not fit the figures are NaN and status is 2.
     """
-    isl, osl = check_range("input_tokens", input_tokens, low=1), check_range("output_tokens", output_tokens, low=1)
+    check_range("input_tokens", input_tokens, low=1)
+    check_range("output_tokens", output_tokens, low=1)
     check_range("batch", batch, low=1)
-    room = batch_limit(deployment, input_tokens=isl, output_tokens=osl)
-    status = fit_status(deployment, np.where(room >= batch, room, 0.0), input_tokens=isl, output_tokens=osl)
+    return static_state(count(deployment), deployment.efficiency, input_tokens, output_tokens, batch)
+
+
+def static_state(counts: Counts, efficiency: Efficiency, isl, osl, batch) -> Serving:
+    """`serve_static` from counts, unchecked."""
+    room = batch_limit_of(counts, efficiency, isl, osl)
+    status = fit_status(counts, efficiency, np.where(room >= batch, room, 0.0), isl, osl)
     held = np.where(status == 0, batch, np.nan)
-    pairs = transformer.prefill_pairs_per_token(deployment.model, isl)
-    first = step(deployment, decode=0.0, context_tokens=isl, prefill_tokens=held * isl, pairs_per_token=pairs)
-    decode = step(deployment, decode=held, context_tokens=isl + 0.5 * osl)
+    first = step_of(
+        counts, efficiency, decode=0.0, context_tokens=isl, prefill_tokens=held * isl, pairs_per_token=0.5 * isl
+    )
+    decode = step_of(counts, efficiency, decode=held, context_tokens=isl + 0.5 * osl)
     requests = held / (first.step_s + osl * decode.step_s)
     return Serving(
-        n_accelerators=deployment.tp * deployment.pp * deployment.dp,
+        n_accelerators=counts.tp * counts.pp * counts.dp,
         batch=held,
         step=decode,
         tpot_s=decode.step_s,

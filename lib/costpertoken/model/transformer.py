@@ -122,17 +122,22 @@ def cache_bytes_per_token(model: Model, precision: Precision) -> float:
     return model.n_layers * cache_elements_per_layer(model) * precision.cache_bytes
 
 
-def cached_tokens(model: Model, context_tokens):
-    """Mean number of tokens held a layer: layers with a window stop growing at it. Shape of context_tokens."""
-    if not (model.n_window_layers and model.window_tokens):
-        return context_tokens
-    windowed = model.n_window_layers / model.n_layers
-    return (1 - windowed) * context_tokens + windowed * np.minimum(context_tokens, model.window_tokens)
+def windowed_tokens(tokens, window_share, window_tokens):
+    """Mean tokens held or looked at a layer, when window_share of the layers stop at window_tokens. Shape of tokens."""
+    if np.ndim(window_share) == 0 and not window_share:
+        return tokens
+    return (1.0 - window_share) * tokens + window_share * np.minimum(tokens, window_tokens)
+
+
+def window_share(model: Model) -> float:
+    """Share of the layers whose attention looks back on a window only."""
+    return model.n_window_layers / model.n_layers if model.window_tokens else 0.0
 
 
 def cache_bytes(model: Model, precision: Precision, context_tokens):
     """Bytes of one sequence's unsharded cache at a context length. Shape of context_tokens."""
-    return cache_bytes_per_token(model, precision) * cached_tokens(model, context_tokens)
+    held = windowed_tokens(context_tokens, window_share(model), model.window_tokens)
+    return cache_bytes_per_token(model, precision) * held
 
 
 def cache_shards(model: Model, tp):
@@ -140,14 +145,10 @@ def cache_shards(model: Model, tp):
     return np.minimum(tp, 1 if model.attention == "mla" else model.n_kv_heads)
 
 
-def experts_touched(model: Model, tokens):
-    """Distinct routed experts a layer that a step of `tokens` tokens reads, if routing is uniform: E(1 - (1 - k/E)^T)."""
-    if not model.n_experts:
-        return np.zeros_like(np.asarray(tokens, dtype=float))
-    E, k = model.n_experts, model.n_experts_active
-    if k >= E:
-        return np.full_like(np.asarray(tokens, dtype=float), E)
-    return -E * np.expm1(np.asarray(tokens, dtype=float) * np.log1p(-k / E))
+def experts_touched_share(tokens, n_experts, n_experts_active):
+    """Share of a layer's routed experts that a step of `tokens` tokens reads, if routing is uniform: 1 - (1 - k/E)^T."""
+    missed = np.log1p(-np.minimum(n_experts_active / n_experts, 1.0 - 1e-12))
+    return -np.expm1(tokens * missed)
 
 
 def attention_flop_per_pair(model: Model, *, prefill: bool) -> float:
@@ -161,12 +162,3 @@ def attention_flop_per_pair(model: Model, *, prefill: bool) -> float:
     if prefill:
         return model.n_layers * 2.0 * H * (model.mla_nope_dim + model.mla_rope_dim + model.mla_v_dim)
     return model.n_layers * 2.0 * H * (2 * model.mla_kv_lora_rank + model.mla_rope_dim)
-
-
-def prefill_pairs_per_token(model: Model, input_tokens, cached_tokens=0.0):
-    """Mean number of earlier tokens that a prefilled token attends to; causal, so half of the prompt, plus any prefix."""
-    full = cached_tokens + 0.5 * input_tokens
-    if not (model.n_window_layers and model.window_tokens):
-        return full
-    windowed = model.n_window_layers / model.n_layers
-    return (1 - windowed) * full + windowed * np.minimum(full, model.window_tokens)

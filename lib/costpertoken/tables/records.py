@@ -1,0 +1,111 @@
+"""Rows into checked records; units are scaled here: GB to bytes, TFLOPS to FLOP/s, links from both directions to one."""
+
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+
+from costpertoken.model.counts import math_format
+from costpertoken.model.records import Accelerator, Efficiency, InputError, Model, Precision, Source
+from costpertoken.model.units import BITS_PER_BYTE, GB, TERA
+from costpertoken.tables.read import data_dir, table_row, typed
+
+
+def model(model_id: str) -> Model:
+    """Model of data/models.csv."""
+    row = table_row("models", model_id)
+    fields = Model.__dataclass_fields__
+    values = {name: row[name] for name in fields if name in row and not pd.isna(row[name])}
+    whole = {name: int(value) for name, value in values.items() if fields[name].type in (int, "int")}
+    return Model(
+        **{**values, **whole, "attn_bias": row["attn_bias"] or "none", "tied_embeddings": bool(row["tied_embeddings"])}
+    )
+
+
+def accelerator(accelerator_id: str) -> Accelerator:
+    """Accelerator of data/accelerators.csv. Raises InputError, with the cell, where a figure the model needs was never read."""
+    row = table_row("accelerators", accelerator_id)
+    for needed in ("memory_gb", "memory_gb_s"):
+        if pd.isna(row[needed]):
+            raise InputError(f"data/accelerators.csv, row {accelerator_id}, column {needed}: empty; the model needs it")
+    formats = [name.removeprefix("peak_tflops_") for name in row if name.startswith("peak_tflops_")]
+    peaks = {fmt: row[f"peak_tflops_{fmt}"] * TERA for fmt in formats if not pd.isna(row[f"peak_tflops_{fmt}"])}
+    number = {name: 0.0 if pd.isna(row[name]) else row[name] for name in ("link_gb_s", "link_domain", "pcie_gb_s")}
+    return Accelerator(
+        id=row["id"],
+        name=row["name"],
+        vendor=row["vendor"],
+        device_class=row["device_class"],
+        form_factor=row["form_factor"],
+        memory_bytes=row["memory_gb"] * GB,
+        memory_bytes_per_s=row["memory_gb_s"] * GB,
+        peak_flop_per_s=peaks,
+        tdp_w=None if pd.isna(row["tdp_w"]) else row["tdp_w"],
+        link_kind=row["link_kind"],
+        link_bytes_per_s=number["link_gb_s"] * GB / 2,
+        link_domain=max(1, int(number["link_domain"])),
+        pcie_bytes_per_s=number["pcie_gb_s"] * GB / 2,
+    )
+
+
+def native_precision(of: Model) -> str:
+    """Name in data/precisions.csv of the format that a model's checkpoint is published in."""
+    return of.native_expert_weights or of.native_weights
+
+
+def precision(weights: str, *, activations: str | None = None, cache: str | None = None) -> Precision:
+    """Precision from format names of data/precisions.csv: weights, activations (default: the weights' own), cache.
+
+    16-bit activations make the products 16-bit, whatever the weights are stored in.
+    """
+    stored = table_row("precisions", weights)
+    kept = {name: table_row("precisions", stored[f"{name}_format"]) for name in ("dense", "head")}
+    cached = table_row("precisions", cache or stored["cache_format"])
+    math = {"dense": kept["dense"]["math"], "expert": stored["math"]}
+    if activations:
+        math = dict.fromkeys(math, table_row("precisions", activations)["math"])
+    return Precision(
+        id="/".join([weights, activations or stored["math"], cached["id"]]),
+        dense_bytes=kept["dense"]["bits"] / BITS_PER_BYTE,
+        expert_bytes=stored["bits"] / BITS_PER_BYTE,
+        head_bytes=kept["head"]["bits"] / BITS_PER_BYTE,
+        cache_bytes=cached["bits"] / BITS_PER_BYTE,
+        dense_math=math["dense"],
+        expert_math=math["expert"],
+        head_math=kept["head"]["math"],
+    )
+
+
+def efficiency(of: Accelerator, at: Precision, *, case: str = "typical", engine: str = "") -> Efficiency:
+    """The efficiency constants of data/efficiency.csv for an accelerator and a precision, at their typical values or with
+    every one at its worse or better end. A row that names engine, vendor or format stands before one that does not.
+    """
+    if case not in ("typical", "worse", "better"):
+        raise InputError(f"case is {case!r}; expected typical, worse or better")
+    formats = {name: math_format(of, getattr(at, f"{name}_math")) for name in ("dense", "expert", "head")}
+    return _efficiency(data_dir(), case, engine, of.vendor, tuple(formats.items()))
+
+
+def _constants(folder: Path, case: str, engine: str, vendor: str, fmt: str) -> dict[str, float]:
+    rows = typed(folder, "efficiency")
+    fits = (rows["engine"].isin(["", engine])) & (rows["vendor"].isin(["", vendor])) & (rows["format"].isin(["", fmt]))
+    ranked = rows[fits].assign(specific=rows[["engine", "vendor", "format"]].ne("").sum(axis=1)).sort_values("specific")
+    ends = {"typical": ranked["value"], "better": ranked["high"], "worse": ranked["low"]}
+    value = ends[case]
+    if case != "typical":
+        lower = ranked["better"] == "lower"
+        value = value.mask(lower, ends["worse" if case == "better" else "better"])
+    return dict(zip(ranked["constant"], value, strict=True))
+
+
+@cache
+def _efficiency(folder: Path, case: str, engine: str, vendor: str, formats: tuple) -> Efficiency:
+    found = {name: _constants(folder, case, engine, vendor, fmt) for name, fmt in formats}
+    values = found["dense"] | {"head_peak": found["head"]["dense_peak"]}
+    values["expert_peak"] = found["expert"]["dense_peak"] * values.pop("expert_share")
+    return Efficiency(**values)
+
+
+def source(source_id: str) -> Source:
+    """Source of data/sources.csv."""
+    return Source(**table_row("sources", source_id))
