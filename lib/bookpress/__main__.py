@@ -8,7 +8,8 @@ from rich.console import Console
 from bookpress.project import PressError, Project, docnames, find_project
 from bookpress.stamp import alone
 
-CONSOLE = Console(soft_wrap=True, highlight=False)
+# A log has no width of its own: wide enough for the table.
+CONSOLE = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 140)
 
 
 @click.group()

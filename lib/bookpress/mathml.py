@@ -69,5 +69,7 @@ def visit_block(self, node) -> None:
         self.body.append(f'<span class="eqno">({get_node_equation_number(self, node)})')
         self.add_permalink_ref(node, "Link to this equation")
         self.body.append("</span>")
-    self.body.append(_written(lines_aligned(node.astext()), "block", node) + "</div>\n")
+    # A formula wider than a phone scrolls, so the keyboard must reach it.
+    page = _written(lines_aligned(node.astext()), "block", node).replace("<math ", '<math tabindex="0" ', 1)
+    self.body.append(page + "</div>\n")
     raise nodes.SkipNode

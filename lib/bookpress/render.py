@@ -3,6 +3,7 @@
 import contextlib
 import filecmp
 import io
+import posixpath
 import re
 import shutil
 from pathlib import Path
@@ -12,13 +13,7 @@ from bookpress.stamp import PRESS, digest, file_digest, tree_digest, write_atomi
 
 OUTLINE = re.compile(r"^(#+ .*|\(.+\)=|\s*:(?:label|name): .*|.*\{#.*)$", re.MULTILINE)
 LEFT_OUT = {".map", ".buildinfo", ".bak"}
-# Jupyter Book's own is a bare tag: no language, no title, no way on if the redirection is blocked.
-DOOR = """<!DOCTYPE html>
-<html lang="en">
-<head><meta charset="utf-8"><title>Cost per Token</title><meta http-equiv="refresh" content="0; url={page}"></head>
-<body><main><h1>Cost per Token</h1><p><a href="{page}">Open the book</a></p></main></body>
-</html>
-"""
+LINK = re.compile(r'\b(href|src|action|data-content_root)="([^"#?:]+)([#?][^"]*)?"')
 
 
 def outline(project: Project, names: list[str]) -> str:
@@ -56,7 +51,8 @@ def render(project: Project, names: list[str]) -> bool:
     (work / "site").unlink(missing_ok=True)
     _sphinx(project, work)
     write_atomic(work / "site", site.encode())
-    write_atomic(work / "html" / "index.html", DOOR.format(page=f"{names[0]}.html").encode())
+    front = (work / "html" / f"{names[0]}.html").read_text("utf8")
+    write_atomic(work / "html" / "index.html", at_root(front, posixpath.dirname(names[0])).encode())
     publish(work / "html", project.html)
     write_atomic(noted, whole.encode())
     return True
@@ -88,6 +84,16 @@ def _sphinx(project: Project, work: Path) -> None:
     if result:
         text = re.sub(r"\x1b\[[0-9;]*m", "", log.getvalue()).replace(f"{project.stage}/", "").strip()
         raise PressError(f"the book did not render:\n{text or result}")
+
+
+def at_root(page: str, folder: str) -> str:
+    """A page of `folder` as it must read at the site's root: the front page is the door, not a redirection to it."""
+
+    def moved(link: re.Match) -> str:
+        path = posixpath.normpath(posixpath.join(folder, link[2])) + ("/" if link[2].endswith("/") else "")
+        return f'{link[1]}="{path}{link[3] or ""}"'
+
+    return LINK.sub(moved, page)
 
 
 def publish(source: Path, target: Path) -> None:
