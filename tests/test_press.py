@@ -94,7 +94,7 @@ def pristine(tmp_path_factory) -> Book:
     book.write("_toc.yml", TOC)
     book.write("lib/costpertoken/__init__.py", STUB)
     book.write("data/price.csv", "usd,as_of\n2.50,2026-01-02\n")
-    book.write("chapters/index.md", CHAPTER.format(title="Front", link="See [it](#Other-label)."))
+    book.write("chapters/index.md", CHAPTER.format(title="Front", link="See [it](#Other-label), [there](other.md)."))
     book.write("chapters/other.md", CHAPTER.format(title="Other", link=""))
     book.built()
     return book
@@ -161,7 +161,7 @@ def test_a_built_up_site_equals_a_new_one_to_the_byte(book):
 
 def test_page_that_left_the_contents_leaves_the_site(book):
     book.write("_toc.yml", "format: jb-book\nroot: chapters/index\n")
-    book.edit("chapters/index.md", "See [it](#Other-label).", "")
+    book.edit("chapters/index.md", "See [it](#Other-label), [there](other.md).", "")
     book.built()
     assert not (book.root / "_build/html/chapters/other.html").exists()
     assert "other" not in (book.root / "_build/html/searchindex.js").read_text("utf8")
@@ -195,7 +195,7 @@ def test_a_warning_fails_each_time_until_it_is_cured(book):
 
 
 def test_references_are_plain_and_tell_what_moved(book):
-    assert "other  price: none -> 2.5" in book.press("reference").stdout
+    assert "other  price: None -> 2.5" in book.press("reference").stdout
     raw = (book.root / "tests/reference/other.ipynb").read_text("utf8")
     assert "price = 2.50 USD" in raw and "vnd.costpertoken" not in raw
     book.edit("data/price.csv", "2.50", "2.25")

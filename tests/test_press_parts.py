@@ -6,6 +6,7 @@ from bookpress.mathml import lines_aligned, to_mathml
 from bookpress.numbers import collect, fill, headline
 from bookpress.project import PressError
 from bookpress.reference import moved
+from bookpress.render import at_root
 from bookpress.stamp import digest, read_record, tree_digest, write_record
 
 NUMBERS = {
@@ -90,4 +91,19 @@ def test_moved_names_new_gone_and_changed_numbers():
         return {"chapter": "chapters/c", "name": name, "value": value}
 
     lines = moved([number("a", 1.0), number("b", 2.0)], [number("b", 3.0), number("d", 4.0)])
-    assert lines == ["c  a: 1 -> none", "c  b: 2 -> 3", "c  d: none -> 4"]
+    assert lines == ["c  a: 1 -> None", "c  b: 2 -> 3", "c  d: None -> 4"]
+
+
+@pytest.mark.parametrize(
+    ("link", "expected"),
+    [
+        ('href="../_static/a.css?v=1"', 'href="_static/a.css?v=1"'),
+        ('href="hardware/b.html#c"', 'href="chapters/hardware/b.html#c"'),
+        ('data-content_root="../"', 'data-content_root="./"'),
+        ('href="#top"', 'href="#top"'),
+        ('href="https://example.org/x"', 'href="https://example.org/x"'),
+        ('src="data:image/svg+xml;base64,AA"', 'src="data:image/svg+xml;base64,AA"'),
+    ],
+)
+def test_front_page_reads_the_same_at_the_root(link, expected):
+    assert at_root(f"<a {link}>", "chapters") == f"<a {expected}>"

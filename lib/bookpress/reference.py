@@ -51,15 +51,14 @@ def renew(project: Project, names: list[str]) -> list[str]:
 
 
 def moved(before: list[dict], after: list[dict]) -> list[str]:
-    """The numbers that differ between two books."""
-    old, new = ({(n["chapter"], n["name"]): n for n in book} for book in (before, after))
-    lines = []
-    for key in sorted(old.keys() | new.keys()):
-        was, now = old.get(key, {}).get("value"), new.get(key, {}).get("value")
-        if was != now or (key in old) != (key in new):
-            lines.append(f"{key[0].removeprefix('chapters/')}  {key[1]}: {_shown(was)} -> {_shown(now)}")
-    return lines
+    """The numbers, and computed words, that differ between two books."""
+    old, new = ({(n["chapter"], n["name"]): _shown(n) for n in book} for book in (before, after))
+    return [
+        f"{chapter.removeprefix('chapters/')}  {name}: {old.get((chapter, name))} -> {new.get((chapter, name))}"
+        for chapter, name in sorted(old.keys() | new.keys())
+        if old.get((chapter, name)) != new.get((chapter, name))
+    ]
 
 
-def _shown(value: float | None) -> str:
-    return "none" if value is None else f"{value:.6g}"
+def _shown(number: dict) -> str:
+    return f"{number['value']:.6g}" if number["value"] is not None else str(number.get("text"))

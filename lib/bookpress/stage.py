@@ -1,13 +1,15 @@
 """The folder that Sphinx reads: executed notebooks with their numbers in the prose, and the book's settings."""
 
 import json
-import shutil
+import re
 
 from bookpress import numbers
 from bookpress.execute import to_bytes
 from bookpress.project import Project
 from bookpress.stamp import PRESS, digest, file_digest, read_record, tree_digest, write_changed, write_record
 
+# Chapters are written as .md and staged as .ipynb: a link between them follows.
+CHAPTER_LINK = re.compile(r"(\]\((?!\w+:)[^)\s#]+)\.md((?:#[^)\s]*)?\))")
 SETTINGS = ("_config.yml", "_toc.yml", "references.bib", "favicon.svg")
 
 
@@ -23,7 +25,7 @@ def fill_markers(notebook, docname: str):
     found = numbers.collect(notebook, docname)
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = numbers.fill(cell.source, found, docname)
+            cell.source = CHAPTER_LINK.sub(r"\1.ipynb\2", numbers.fill(cell.source, found, docname))
         else:
             cell.outputs = [output for output in cell.outputs if not _only_numbers(output)]
     return notebook
@@ -85,8 +87,3 @@ def write_numbers(project: Project, found: dict[str, dict[str, dict]]) -> None:
     """Publish all chapters' numbers beside the pages."""
     text = json.dumps(numbers.public(found), indent=1, sort_keys=True) + "\n"
     write_changed(project.html / "numbers.json", text.encode())
-
-
-def clean(project: Project) -> None:
-    """Remove all that the press made."""
-    shutil.rmtree(project.build, ignore_errors=True)
