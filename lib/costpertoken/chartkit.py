@@ -26,6 +26,7 @@ DIMENSIONLESS = {"acceptance", "count", "coverage", "date", "factor", "fraction"
 Y_AXIS = {"domain": False, "ticks": False, "titleAngle": 0, "titleAlign": "left", "titleAnchor": "end", "titleX": 0,
           "titleY": -14, "titleBaseline": "bottom"}
 LETTER_PX = 6.4  # mean width of a letter at the label size
+SYMBOL_PX = 34  # a legend's symbol and the gaps around it
 WIDE, NARROW = 660, 330  # plot widths for which legends are laid out: a desktop column, a 375-pixel phone
 
 
@@ -98,8 +99,8 @@ def quantity(frame, columns: list[str], title: str, *, log: bool = False, zero: 
 
 def legend_columns(names: list[str]) -> Any:
     """Columns of a legend on top, as an expression: as many as fit the page, or the phone."""
-    longest = max(len(n) for n in names) * LETTER_PX + 34
-    wide, narrow = (max(1, min(len(names), int(w / longest))) for w in (WIDE, NARROW))
+    widths = [len(n) * LETTER_PX + SYMBOL_PX for n in names]
+    wide, narrow = (len(names) if sum(widths) <= w else max(1, int(w / max(widths))) for w in (WIDE, NARROW))
     return alt.ExprRef(f"narrow ? {narrow} : {wide}") if wide != narrow else wide
 
 

@@ -146,7 +146,8 @@ def table(
     frame: a tidy frame, its index ignored. heads: column -> words (else the name, spaced). digits: column -> digits.
     """
     units, heads, digits = units or {}, heads or {}, digits or {}
-    marks = [NUM if frame[c].dtype.kind in "iuf" else "" for c in frame.columns]
+    # The first column heads the rows: it stays left even where it holds numbers.
+    marks = ["", *(NUM if frame[c].dtype.kind in "iuf" else "" for c in frame.columns[1:])]
     words = {c: heads.get(c, str(c).replace("_", " ")) for c in frame.columns}
     head = "".join(_head(words[c], units.get(c, ""), m) for c, m in zip(frame.columns, marks, strict=True))
     columns = [_column(frame[c], digits.get(c, 3)) for c in frame.columns]
