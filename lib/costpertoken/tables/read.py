@@ -1,5 +1,6 @@
 """Files in, typed frames and rows out; every error names file, row and column."""
 
+import csv
 import difflib
 import os
 from functools import cache
@@ -10,6 +11,11 @@ import pandas as pd
 from costpertoken.model.records import InputError, UnknownName
 
 _HERE = Path(__file__).resolve().parents[1]
+#: Types of the codebook in words, for an error message.
+KINDS = {
+    "int": "a whole number, not negative", "float": "a finite number, not negative", "bool": "true or false",
+    "string": "text", "id": "an id", "date": "a date",
+}  # fmt: skip
 
 
 def data_dir() -> Path:
@@ -25,43 +31,68 @@ def data_dir() -> Path:
 
 @cache
 def read_text(folder: Path, table: str) -> pd.DataFrame:
+    """A table's cells as they are written."""
     path = folder / f"{table}.csv"
     if not path.is_file():
         raise InputError(f"data/{table}.csv is missing; expected it in {folder}")
     try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-    except (pd.errors.ParserError, UnicodeDecodeError) as error:
+        with path.open(newline="", encoding="utf-8-sig") as lines:
+            rows = list(csv.reader(lines, strict=True))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"data/{table}.csv cannot be read: {error}") from None
+    if not rows:
+        raise InputError(f"data/{table}.csv is empty; expected a header and rows")
+    head = rows[0]
+    for number, row in enumerate(rows, start=1):
+        if len(row) != len(head):
+            raise InputError(
+                f"data/{table}.csv, row {number}: {len(row)} cells; expected {len(head)}, as its header has"
+            )
+    return pd.DataFrame(rows[1:], columns=head, dtype=str)
+
+
+def _columns_there(table: str, frame: pd.DataFrame, expected) -> None:
+    missing = [name for name in expected if name not in frame]
+    if missing:
+        like = nearest(missing[0], frame.columns)
+        raise InputError(f"data/{table}.csv, column {missing[0]} is missing; nearest there: {like}")
+
+
+def _wrong(text: pd.Series, kind: str) -> pd.Series:
+    """Which filled cells are not what the codebook says."""
+    if kind in ("int", "float"):
+        number = pd.to_numeric(text, errors="coerce").astype(float)
+        return ~(number.between(0, float("inf"), inclusive="left") & ((kind == "float") | (number % 1 == 0)))
+    if kind.startswith("enum:"):
+        return ~text.isin(kind.removeprefix("enum:").split("|"))
+    return ~text.isin(["true", "false"]) if kind == "bool" else text.isna()
 
 
 def _column(table: str, text: pd.Series, kind: str, required: bool) -> pd.Series:
     """One column as the codebook types it; the first cell that is not so is named by file, row and column."""
-    if kind in ("int", "float"):
-        number = pd.to_numeric(text.replace("", None), errors="coerce").astype(float)
-        bad = (number.isna() & (text != "")) | number.isin([float("inf"), float("-inf")])
-    else:
-        number = text == "true" if kind == "bool" else text
-        bad = ~text.isin(["true", "false", ""]) if kind == "bool" else text.isna()
-    bad = bad | ((text == "") & required)
+    bad = (_wrong(text, kind) & (text != "")) | ((text == "") & required)
     if bad.any():
         row = int(bad.to_numpy().argmax())
         found = repr(text.iloc[row]) if text.iloc[row] else "empty"
-        raise InputError(f"data/{table}.csv, row {row + 2}, column {text.name}: {found}; expected {kind}")
-    return number
+        what = KINDS.get(kind, kind.removeprefix("enum:").replace("|", ", "))
+        raise InputError(f"data/{table}.csv, row {row + 2}, column {text.name}: {found}; expected {what}")
+    if kind in ("int", "float"):
+        return pd.to_numeric(text.replace("", None)).astype(float)
+    return text == "true" if kind == "bool" else text
 
 
 @cache
 def typed(folder: Path, table: str) -> pd.DataFrame:
+    """A table as its codebook types it. Shared: `read` gives a copy."""
     raw, book = read_text(folder, table), read_text(folder, "codebook")
+    _columns_there("codebook", book, ("table", "column", "type", "required"))
     kinds = book[book["table"] == table].set_index("column")
-    missing = [name for name in kinds.index if name not in raw]
-    if missing:
-        raise InputError(f"data/{table}.csv, column {missing[0]} is missing; columns there: {', '.join(raw)}")
-    typed = {
+    _columns_there(table, raw, kinds.index)
+    columns = {
         name: _column(table, raw[name], kinds.at[name, "type"], kinds.at[name, "required"] == "true")
         for name in kinds.index
     }
-    return pd.DataFrame(typed)
+    return pd.DataFrame(columns)
 
 
 def read(table: str) -> pd.DataFrame:
@@ -80,10 +111,17 @@ def nearest(name: str, known) -> str:
 
 @cache
 def rows_by_id(folder: Path, table: str) -> dict[str, dict]:
-    return typed(folder, table).set_index("id", drop=False).to_dict("index")
+    """Rows of a wide table by their id."""
+    frame = typed(folder, table)
+    twice = frame["id"].duplicated()
+    if twice.any():
+        row = int(twice.to_numpy().argmax())
+        raise InputError(f"data/{table}.csv, row {row + 2}, column id: {frame['id'].iloc[row]!r} stands there twice")
+    return frame.set_index("id", drop=False).to_dict("index")
 
 
 def table_row(table: str, key: str) -> dict:
+    """One row of a wide table; an unknown id is refused with the nearest ones."""
     rows = rows_by_id(data_dir(), table)
     if key not in rows:
         raise UnknownName(f"unknown {table.rstrip('s')} {key!r}; nearest: {nearest(key, rows)}")

@@ -8,7 +8,15 @@ import pandas as pd
 from costpertoken.model.counts import math_format
 from costpertoken.model.records import Accelerator, Efficiency, InputError, Model, Precision, Source
 from costpertoken.model.units import BITS_PER_BYTE, GB, TERA
-from costpertoken.tables.read import data_dir, table_row, typed
+from costpertoken.tables.read import data_dir, nearest, table_row, typed
+
+
+def _made(kind, table: str, place: str, values: dict):
+    """A record from values of a table; one that its door refuses is named with the table and the place."""
+    try:
+        return kind(**values)
+    except InputError as error:
+        raise InputError(f"data/{table}.csv, {place}: {error}") from None
 
 
 def model(model_id: str) -> Model:
@@ -17,9 +25,8 @@ def model(model_id: str) -> Model:
     fields = Model.__dataclass_fields__
     values = {name: row[name] for name in fields if name in row and not pd.isna(row[name])}
     whole = {name: int(value) for name, value in values.items() if fields[name].type in (int, "int")}
-    return Model(
-        **{**values, **whole, "attn_bias": row["attn_bias"] or "none", "tied_embeddings": bool(row["tied_embeddings"])}
-    )
+    flags = {"attn_bias": row["attn_bias"] or "none", "tied_embeddings": bool(row["tied_embeddings"])}
+    return _made(Model, "models", f"row {model_id}", values | whole | flags)
 
 
 def accelerator(accelerator_id: str) -> Accelerator:
@@ -31,21 +38,22 @@ def accelerator(accelerator_id: str) -> Accelerator:
     formats = [name.removeprefix("peak_tflops_") for name in row if name.startswith("peak_tflops_")]
     peaks = {fmt: row[f"peak_tflops_{fmt}"] * TERA for fmt in formats if not pd.isna(row[f"peak_tflops_{fmt}"])}
     number = {name: 0.0 if pd.isna(row[name]) else row[name] for name in ("link_gb_s", "link_domain", "pcie_gb_s")}
-    return Accelerator(
-        id=row["id"],
-        name=row["name"],
-        vendor=row["vendor"],
-        device_class=row["device_class"],
-        form_factor=row["form_factor"],
-        memory_bytes=row["memory_gb"] * GB,
-        memory_bytes_per_s=row["memory_gb_s"] * GB,
-        peak_flop_per_s=peaks,
-        tdp_w=None if pd.isna(row["tdp_w"]) else row["tdp_w"],
-        link_kind=row["link_kind"],
-        link_bytes_per_s=number["link_gb_s"] * GB / 2,
-        link_domain=max(1, int(number["link_domain"])),
-        pcie_bytes_per_s=number["pcie_gb_s"] * GB / 2,
-    )
+    values = {
+        "id": row["id"],
+        "name": row["name"],
+        "vendor": row["vendor"],
+        "device_class": row["device_class"],
+        "form_factor": row["form_factor"],
+        "memory_bytes": row["memory_gb"] * GB,
+        "memory_bytes_per_s": row["memory_gb_s"] * GB,
+        "peak_flop_per_s": peaks,
+        "tdp_w": None if pd.isna(row["tdp_w"]) else row["tdp_w"],
+        "link_kind": row["link_kind"],
+        "link_bytes_per_s": number["link_gb_s"] * GB / 2,
+        "link_domain": max(1, int(number["link_domain"])),
+        "pcie_bytes_per_s": number["pcie_gb_s"] * GB / 2,
+    }
+    return _made(Accelerator, "accelerators", f"row {accelerator_id}", values)
 
 
 def native_precision(of: Model) -> str:
@@ -101,9 +109,21 @@ def _constants(folder: Path, case: str, engine: str, vendor: str, fmt: str) -> d
 @cache
 def _efficiency(folder: Path, case: str, engine: str, vendor: str, formats: tuple) -> Efficiency:
     found = {name: _constants(folder, case, engine, vendor, fmt) for name, fmt in formats}
+    for name, fmt in formats:
+        _all_there(found[name], fmt)
     values = found["dense"] | {"head_peak": found["head"]["dense_peak"]}
     values["expert_peak"] = found["expert"]["dense_peak"] * values.pop("expert_share")
-    return Efficiency(**values)
+    return _made(Efficiency, "efficiency", f"the {case} values", values)
+
+
+def _all_there(found: dict, fmt: str) -> None:
+    """Refuse a table of constants in which one is missing or has a name that the model does not know."""
+    known = set(Efficiency.__dataclass_fields__) - {"head_peak", "expert_peak"} | {"expert_share"}
+    if unknown := sorted(set(found) - known):
+        near = nearest(unknown[0], known)
+        raise InputError(f"data/efficiency.csv, column constant: {unknown[0]!r} is unknown; nearest: {near}")
+    if missing := sorted(known - set(found)):
+        raise InputError(f"data/efficiency.csv, column constant: no row for {missing[0]} that holds for {fmt}")
 
 
 def source(source_id: str) -> Source:
