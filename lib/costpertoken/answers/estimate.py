@@ -7,7 +7,8 @@ from scipy.optimize import brentq
 
 from costpertoken import tables
 from costpertoken.model.records import Deployment, InputError, Price, Workload, check_range
-from costpertoken.model.serving import STATUS, Serving, capacity, serve, smallest_fit
+from costpertoken.model.serving import STATUS, Serving, batch_limit, capacity, serve, smallest_fit
+from costpertoken.model.units import GB
 from costpertoken.money.cost import UnitCost, allocate
 
 CASES = ("typical", "worse", "better")
@@ -72,18 +73,21 @@ def degrees_of(deployed: Deployment) -> list[int]:
 
 def why_not(deployed: Deployment, serving: Serving, workload: Workload) -> str:
     """Why a configuration does not serve: GB needed, GB there, and the smallest alternative that would."""
-    model, room = deployed.model, capacity(deployed)
+    model, status = deployed.model, int(serving.status)
     name = f"{model.id} at {deployed.precision.id.split('/')[0]} on {int(serving.n_accelerators)} x {deployed.accelerator.id}"
-    if int(serving.status) == 3:
+    if status == 3:
         asked = workload.input_tokens + workload.output_tokens
-        return f"{name}: {asked:,.0f} tokens asked; {STATUS[3]} of {model.max_context:,} tokens"
-    tp = smallest_fit(deployed, input_tokens=workload.input_tokens, output_tokens=workload.output_tokens)
+        return f"{name}: {asked:,.6g} tokens asked; {STATUS[3]} of {model.max_context:,} tokens"
+    lengths = {"input_tokens": workload.input_tokens, "output_tokens": workload.output_tokens}
+    room = capacity(deployed)
+    held, there = float(room.weight_bytes) / GB, float(room.weight_bytes + room.cache_bytes) / GB
+    need = f"weights need {held:,.1f} GB on each accelerator"
+    if status == 2:
+        one = float(room.cache_bytes * deployed.dp / batch_limit(deployed, **lengths)) / GB
+        need += f" and the cache of one request {one:,.1f} GB"
+    tp = smallest_fit(deployed, **lengths)
     other = f"smallest that fits: tp {tp}" if tp else "no tensor-parallel degree up to 16 fits: try fewer bits"
-    needed, there = float(room.weight_bytes) / 1e9, float(room.weight_bytes + room.cache_bytes) / 1e9
-    return (
-        f"{name}: {STATUS[int(serving.status)]}: weights need {needed:,.1f} GB on each accelerator, {there:,.1f} GB are "
-        f"there after the engine's reserve; {other}"
-    )
+    return f"{name}: {STATUS[status]}: {need}, {there:,.1f} GB are there after the engine's reserve; {other}"
 
 
 def requests_at_most(deployed: Deployment, workload: Workload) -> float:
@@ -142,8 +146,10 @@ def estimate(
     """Serving and USD per Mtok of a deployment at the typical constants, and with all of them at their worse and better ends.
 
     requests_per_s sets replicas, batch and utilisation; else the workload's concurrency (None: a backlog) and utilisation hold.
-    Raises InputError where the configuration does not serve.
+    Where it serves at the typical constants but not at the worse ones, the worse case is NaN. Raises InputError where the
+    configuration does not serve, or for a price of nothing.
     """
+    check_range("price", price.usd_per_hour, exclusive=True)
     first = serve_workload(deployed, replace(workload, concurrency=None))
     if int(first.status):
         raise InputError(why_not(deployed, first, workload))

@@ -1,6 +1,8 @@
 """`costpertoken cost`: one configuration, its speed and its USD per million tokens, as a table or as JSON."""
 
 import json
+import math
+import textwrap
 from dataclasses import asdict
 
 import click
@@ -22,6 +24,11 @@ WIDTH = 96
 def chosen_price(accelerator, price, **where) -> Price:
     """The price given, else the headline price of the offers on record."""
     if price is not None:
+        if given := [name for name in ("provider", "region", "cloud_class") if where[name] is not None]:
+            option = "--" + given[0].replace("_", "-")
+            raise InputError(
+                f"--price and {option} contradict each other: one is the price, the other looks it up; give one"
+            )
         return Price(usd_per_hour=price, low=price, high=price, label="as given")
     return answers.headline_price(accelerator, **where)
 
@@ -84,7 +91,15 @@ def estimated(
         input_tokens=input_tokens, output_tokens=output_tokens, cached_share=cached_share, concurrency=concurrency
     )
     deployed = answers.deployment(
-        model, accelerator, weights=weights, activations=activations, cache=cache, tp=tp or 1, pp=pp, dp=dp, ep=ep
+        model,
+        accelerator,
+        weights=weights,
+        activations=activations,
+        cache=cache,
+        tp=1 if tp is None else tp,
+        pp=pp,
+        dp=dp,
+        ep=ep,
     )
     if tp is None:
         deployed = answers.replace(deployed, tp=answers.best_tp(deployed, load))
@@ -96,7 +111,7 @@ def estimated(
 
 
 def as_record(result: answers.Estimate) -> dict:
-    """The estimate as plain numbers, for JSON. A kind of token that does not flow is null."""
+    """The estimate as plain numbers, for JSON. Null: a kind of token that does not flow, an end at which it does not fit."""
     serving, deployed = result.serving["typical"], result.deployment
     flows = {
         "output": serving.output_tok_per_s,
@@ -114,10 +129,15 @@ def as_record(result: answers.Estimate) -> dict:
         "utilisation": result.utilisation,
         "price": asdict(result.price),
         "allocation": result.allocation,
-        "usd_per_mtok": {kind: answers.ranges(result, name) if flows[kind] else None for kind, name in KINDS.items()},
+        "usd_per_mtok": {kind: spread(result, name) if flows[kind] else None for kind, name in KINDS.items()},
         "per_replica": speed(serving),
         "data_date": tables.data_date(),
     }
+
+
+def spread(result: answers.Estimate, kind: str) -> dict:
+    """The ranges of one unit cost; None for an end at which the configuration does not fit."""
+    return {end: None if math.isnan(usd) else usd for end, usd in answers.ranges(result, kind).items()}
 
 
 def speed(serving: Serving) -> dict:
@@ -134,18 +154,26 @@ def drawn(result: answers.Estimate) -> str:
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("USD per million tokens", "typical", "model's band", "market's range", "joined"):
         grid.add_column(name, justify="left" if name.startswith("USD") else "right")
+    ends = (("model_low", "model_high"), ("price_low", "price_high"), ("low", "high"))
     for kind, at in plain["usd_per_mtok"].items():
         if at:
-            spans = [
-                f"{at[a]:.3f} to {at[b]:.3f}"
-                for a, b in (("model_low", "model_high"), ("price_low", "price_high"), ("low", "high"))
-            ]
-            grid.add_row(kind, f"{at['value']:.3f}", *spans)
+            spans = [f"{shown(at[low])} to {shown(at[high])}" for low, high in ends]
+            grid.add_row(kind, shown(at["value"]), *spans)
     with console.capture() as captured:
         console.print(headline(plain))
         console.print(grid)
-        console.print(footing(plain))
-    return "\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n"
+    notes = "\n".join(hanging(*note) for note in footing(plain))
+    return "\n".join(line.rstrip() for line in captured.get().splitlines()) + f"\n{notes}\n"
+
+
+def shown(usd) -> str:
+    """USD to a tenth of a cent; "none" where there is no figure."""
+    return "none" if usd is None else f"{usd:,.3f}"
+
+
+def hanging(label: str, words: str) -> str:
+    """A labelled note, its further lines under the first."""
+    return textwrap.fill(words, WIDTH, initial_indent=f"{label:<9}", subsequent_indent=" " * 9)
 
 
 def headline(plain: dict) -> str:
@@ -165,16 +193,24 @@ def headline(plain: dict) -> str:
     )
 
 
-def footing(plain: dict) -> str:
-    """Speed, batch, price and what the figures rest on."""
+def footing(plain: dict) -> list[tuple[str, str]]:
+    """Speed, batch, price and what the figures rest on: labels and words."""
     per, rent = plain["per_replica"], plain["price"]
-    offers = f", {rent['n_offers']} offers to {rent['as_of']}" if rent["as_of"] else ""
-    return (
-        f"Speed    {per['output_tok_per_s']:,.0f} output tokens/s a replica; TPOT {per['tpot_s'] * 1e3:.1f} ms, "
-        f"TTFT {per['ttft_s'] * 1e3:,.0f} ms\n"
-        f"Batch    {per['batch']:,.0f} requests in flight, set by {per['batch_limit']}; the step is bound by {per['bound']}\n"
-        f"Price    {rent['usd_per_hour']:.2f} USD per accelerator-hour ({rent['low']:.2f} to {rent['high']:.2f}; "
-        f"{rent['label']}{offers}); {plain['utilisation']:.0%} used\n"
-        f"Split    {plain['allocation']}: {ALLOCATIONS[plain['allocation']]}\n"
-        f"Band     efficiency constants are assumed, not yet calibrated; data of {plain['data_date']}"
-    )
+    offers = f", {rent['n_offers']} offers, the latest of {rent['as_of']}" if rent["as_of"] else ""
+    speeds = f"{per['output_tok_per_s']:,.0f} output tokens/s a replica; TPOT {per['tpot_s'] * 1e3:.1f} ms"
+    span = f"{rent['low']:.2f} to {rent['high']:.2f}; {rent['label']}{offers}"
+    notes = [
+        ("Speed", f"{speeds}, TTFT {per['ttft_s'] * 1e3:,.0f} ms"),
+        (
+            "Batch",
+            f"{per['batch']:,.0f} requests in flight, set by {per['batch_limit']}; the step is bound by {per['bound']}",
+        ),
+        ("Price", f"{rent['usd_per_hour']:.2f} USD per accelerator-hour ({span}); {plain['utilisation']:.0%} used"),
+        ("Split", f"{plain['allocation']}: {ALLOCATIONS[plain['allocation']]}"),
+        ("Band", f"efficiency constants are assumed, not yet calibrated; data of {plain['data_date']}"),
+    ]
+    if plain["usd_per_mtok"]["output"]["model_high"] is None:
+        notes.append(
+            ("Beware", "with its constants at their worse ends the model does not fit: the band has no upper end")
+        )
+    return notes
