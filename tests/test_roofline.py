@@ -77,11 +77,10 @@ def test_no_rate_at_all_is_refused():
         counts.math_format(replace(ACCELERATOR, peak_flop_per_s={"int8": 1e12}), "bf16")
 
 
-def test_smooth_maximum_runs_from_sum_to_maximum():
-    assert roofline.smooth_max(3.0, 4.0, 1.0) == 7
-    assert roofline.smooth_max(3.0, 4.0, 2.0) == pytest.approx(5)
-    assert roofline.smooth_max(3.0, 4.0, 64.0) == pytest.approx(4, rel=1e-6)
-    assert roofline.smooth_max(0.0, 0.0, 2.0) == 0
+def test_overlap_runs_from_sum_to_maximum():
+    assert roofline.overlapped(3.0, 4.0, 0.0) == 7
+    assert roofline.overlapped(3.0, 4.0, 1.0) == 4
+    assert roofline.overlapped(3.0, 4.0, 0.5) == 5.5
 
 
 def test_ridge_is_peak_over_bandwidth_at_two_bytes():

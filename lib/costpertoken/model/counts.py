@@ -102,13 +102,17 @@ def attention(deployment: Deployment) -> dict:
 
 
 def machine(accelerator: Accelerator) -> dict:
-    """Rates of the accelerator, one way; a link that is not there is never used (the door refuses it), so it is infinite."""
+    """Rates of the accelerator, one way. Bridges between pairs of cards are sold apart and not assumed: PCIe it is.
+
+    A link that is not there is never used (the door refuses it), so its rate is infinite.
+    """
+    joined = bool(accelerator.link_bytes_per_s) and accelerator.link_kind != "nvlink-bridge"
     return {
         "memory_bytes": accelerator.memory_bytes,
         "memory_bytes_per_s": accelerator.memory_bytes_per_s,
         "link_bytes_per_s": accelerator.link_bytes_per_s or np.inf,
         "pcie_bytes_per_s": accelerator.pcie_bytes_per_s or accelerator.link_bytes_per_s or np.inf,
-        "link_domain": accelerator.link_domain if accelerator.link_bytes_per_s else 1,
+        "link_domain": accelerator.link_domain if joined else 1,
     }
 
 

@@ -137,12 +137,13 @@ class Efficiency:
     """
 
     weight_bandwidth: float = at_least(0.01, below=2.0)
+    expert_bandwidth: float = at_least(0.01, below=2.0)
     cache_bandwidth: float = at_least(0.01, below=2.0)
     dense_peak: float = at_least(0.01, below=2.0)
     expert_peak: float = at_least(0.01, below=2.0)
     head_peak: float = at_least(0.01, below=2.0)
     attention_peak: float = at_least(0.001, below=2.0)
-    overlap_exponent: float = at_least(1.0, below=64.0)
+    overlap: float = at_least(0.0, below=1.0)  # share of the shorter of reading and multiplying that hides behind the longer
     activation_passes: float = at_least(0.0)  # times a token's activations cross memory in a layer
     link_bandwidth: float = at_least(0.001, below=2.0)
     link_latency_s: float = at_least(0.0)

@@ -34,13 +34,9 @@ class Step:
     step_s: np.ndarray
 
 
-def smooth_max(a, b, exponent):
-    """(a^p + b^p)^(1/p): the sum at p = 1 (no overlap), the larger one as p grows (full overlap)."""
-    if np.ndim(exponent) == 0 and exponent == 1.0:
-        return a + b
-    larger, smaller = np.maximum(a, b), np.minimum(a, b)
-    ratio = smaller / np.maximum(larger, 1e-300)
-    return larger * (1.0 + ratio**exponent) ** (1.0 / exponent)
+def overlapped(a, b, overlap):
+    """max(a, b) + (1 - overlap) min(a, b): the sum at overlap 0, the larger one at 1."""
+    return a + b - overlap * np.minimum(a, b)
 
 
 def held_tokens(counts: Counts, context_tokens):
@@ -67,7 +63,8 @@ def class_seconds(counts: Counts, efficiency: Efficiency, name: str, decode, pre
     """(memory seconds, compute seconds) of one operator class in a step."""
     n_bytes, flop = class_work(counts, name, decode, prefill_tokens)
     rate = getattr(counts, f"{name}_flop_per_s") * getattr(efficiency, f"{name}_peak")
-    return n_bytes / (counts.memory_bytes_per_s * efficiency.weight_bandwidth), flop / rate
+    share = efficiency.expert_bandwidth if name == "expert" else efficiency.weight_bandwidth
+    return n_bytes / (counts.memory_bytes_per_s * share), flop / rate
 
 
 def matmul_seconds(counts: Counts, efficiency: Efficiency, decode, prefill_tokens):
@@ -77,7 +74,7 @@ def matmul_seconds(counts: Counts, efficiency: Efficiency, decode, prefill_token
         if name == "expert" and not np.any(counts.expert_bytes):
             continue
         memory_s, compute_s = class_seconds(counts, efficiency, name, decode, prefill_tokens)
-        total = total + smooth_max(memory_s, compute_s, efficiency.overlap_exponent)
+        total = total + overlapped(memory_s, compute_s, efficiency.overlap)
         weights, products = weights + memory_s, products + compute_s
     return total, weights, products
 
