@@ -56,8 +56,13 @@ def chosen_price(accelerator, price, **where) -> Price:
 )
 @click.option("--ep", type=int, default=1, show_default=True, help="Ranks that the experts are spread over.")
 @click.option("-p", "--price", type=float, help="USD per accelerator-hour. Default: median of the offers on record.")
-@click.option("--commitment", default="on-demand", show_default=True, help="on-demand, spot, 1y or 3y.")
-@click.option("--cloud-class", help="hyperscaler, neocloud or marketplace. Default: neocloud where it sells the part.")
+@click.option(
+    "--commitment", default="on-demand", show_default=True, help="Term of the price: on-demand, spot, 1y or 3y."
+)
+@click.option(
+    "--cloud-class",
+    help="Whose prices: hyperscaler, neocloud or marketplace. Default: neocloud where it sells the part.",
+)
 @click.option("--provider", help="One provider's offers only.")
 @click.option("--region", help="One region's offers only.")
 @click.option("--allocation", default="work", show_default=True, help="Who pays: " + ", ".join(ALLOCATIONS) + ".")
