@@ -9,20 +9,21 @@ from bookpress.stage import load
 from bookpress.stamp import write_changed
 
 KEPT_MIME = "text/plain"
+COUNT = 1  # nbval asks for one; the same everywhere, so that a new cell does not renumber the others
 
 
 def strip(notebook):
     """Keep each output's plain text: it holds the values, stays small and can be read in a diff."""
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.execution_count = None
+            cell.execution_count = COUNT
             cell.outputs = [_plain(output) for output in cell.outputs]
     return notebook
 
 
 def _plain(output):
     if "execution_count" in output:
-        output.execution_count = None
+        output.execution_count = COUNT
     if "data" in output:
         output.data = {key: value for key, value in output.data.items() if key == KEPT_MIME}
     return output
