@@ -21,10 +21,10 @@ help: ## this list
 book: $(READY) ## execute what changed and render the site into _build/html
 	@$(PY) -m bookpress book
 
-# The browser tests open the built site: it is made first wherever they are going to run.
+# The site is made first: its links are checked in any case, and a browser opens it where there is one.
 test: $(READY) ## style, unit tests, every chapter against its reference, and the site in a browser if there is one
 	@$(VENV)/bin/ruff check .
-	@if [ -n "$${CI:-}" ] || $(PY) -m bookpress browser --quiet; then $(PY) -m bookpress book; fi
+	@$(PY) -m bookpress book
 	@$(PY) -m pytest -n $(WORKERS) --dist loadfile --nbval --nbval-current-env tests
 
 quick: $(READY) ## style and unit tests only: no chapter is executed, no browser

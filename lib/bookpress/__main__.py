@@ -66,7 +66,7 @@ def reference(project: Project) -> None:
 
 
 @cli.command()
-@click.option("--port", type=int, default=0, help="0 takes a free one.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="0 takes a free one.")
 @click.pass_obj
 def serve(project: Project, port: int) -> None:
     """Show _build/html on this machine."""
@@ -77,14 +77,12 @@ def serve(project: Project, port: int) -> None:
 
 @cli.command()
 @click.option("--install", is_flag=True, help="Install it where that is possible.")
-@click.option("--quiet", is_flag=True, help="Only the exit code: 0 if there is one.")
-def browser(install: bool, quiet: bool) -> None:
+def browser(install: bool) -> None:
     """Find the Chromium that the browser tests use."""
     from bookpress.browser import HELP, find_browser, install_browser
 
     found = install_browser() if install else find_browser()
-    if not quiet:
-        CONSOLE.print(found or f"no Chromium found: {HELP}", markup=False)
+    CONSOLE.print(found or f"no Chromium found: {HELP}", markup=False)
     sys.exit(0 if found else 1)
 
 
