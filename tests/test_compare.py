@@ -97,6 +97,23 @@ def test_a_placement_fits_at_worst_too(model_id, accelerator_id):
     assert found and serves_at_worst(found[0])
 
 
+def test_what_fits_with_luck_only_is_none(monkeypatch):
+    def at_case(deployed, case):
+        reserve = deployed.accelerator.memory_bytes if case == "worse" else 0.0
+        return replace(deployed, efficiency=replace(deployed.efficiency, reserve_bytes=reserve))
+
+    monkeypatch.setattr(one, "at_case", at_case)
+    assert many.cheapest_placement("llama-3.1-8b", "h100-sxm", REQUEST) is None
+
+
+def test_the_order_of_formats_does_not_matter():
+    found = [
+        many.cheapest_placement("llama-3.1-8b", "h100-sxm", REQUEST, formats=f)
+        for f in (("bf16", "fp8"), ("fp8", "bf16"))
+    ]
+    assert found[0] == found[1]
+
+
 def test_what_fits_nowhere_is_none():
     assert many.cheapest_placement("llama-3.1-405b", "t4", REQUEST) is None
     assert many.cheapest_placement("llama-3.1-8b", "h100-sxm", REQUEST, tpot_limit_s=1e-6) is None

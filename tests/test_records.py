@@ -63,6 +63,28 @@ def test_not_a_number(record, name, value):
     assert f"{name} is {value!r}; expected a number" in refusal(record, **{name: value})
 
 
+@pytest.mark.parametrize(
+    ("record", "change"),
+    [
+        (MODEL, {"n_layers": 0}),
+        (MODEL, {"head_dim": 0}),
+        (MODEL, {"mlp_matrices": 4}),
+        (ACCELERATOR, {"memory_bytes_per_s": 0}),
+        (ACCELERATOR, {"link_bytes_per_s": -1}),
+        (PRECISION, {"cache_bytes": -2}),
+        (IDEAL, {"weight_bandwidth": 0}),
+        (IDEAL, {"overlap_exponent": 0.9}),
+        (IDEAL, {"memory_usable": 1.01}),
+        (WORKLOAD, {"output_tokens": 0}),
+        (WORKLOAD, {"cached_share": 1}),
+        (PRICE, {"low": -1}),
+    ],
+)
+def test_what_cannot_be_is_refused(record, change):
+    """Bounds known beforehand, not read from the declarations."""
+    assert f".{next(iter(change))} is" in refusal(record, **change)
+
+
 def test_ends_of_the_range_are_in_it():
     assert dataclasses.replace(WORKLOAD, cached_share=0.999, input_tokens=1, concurrency=1)
 
