@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 unexport VIRTUAL_ENV
 
-.PHONY: help book test quick serve bench reference browser lock clean
+.PHONY: help book test quick serve bench calibrate reference browser lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ serve: $(READY) ## show the site on this machine; PORT=8000 chooses the port
 
 bench: $(READY) ## timings of the model, the book and the pages
 	@$(PY) -m benchmarks
+
+calibrate: $(READY) ## fit the constants to data/measurements.csv: renews data/calibration.csv and data/residuals.csv
+	@$(VENV)/bin/costpertoken calibrate --out data
 
 reference: $(READY) ## renew tests/reference and say which numbers moved
 	@$(PY) -m bookpress reference

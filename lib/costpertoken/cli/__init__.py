@@ -5,6 +5,7 @@ import sys
 import click
 
 from costpertoken.cli.cost import cost
+from costpertoken.cli.validate import calibrate, validate_command
 from costpertoken.model.records import InputError
 
 
@@ -15,6 +16,8 @@ def costpertoken() -> None:
 
 
 costpertoken.add_command(cost)
+costpertoken.add_command(validate_command)
+costpertoken.add_command(calibrate)
 
 
 def main() -> None:

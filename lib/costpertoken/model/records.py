@@ -143,8 +143,11 @@ class Efficiency:
     expert_peak: float = at_least(0.01, below=2.0)
     head_peak: float = at_least(0.01, below=2.0)
     attention_peak: float = at_least(0.001, below=2.0)
-    overlap: float = at_least(0.0, below=1.0)  # share of the shorter of reading and multiplying that hides behind the longer
+    overlap: float = at_least(
+        0.0, below=1.0
+    )  # share of the shorter of reading and multiplying that hides behind the longer
     activation_passes: float = at_least(0.0)  # times a token's activations cross memory in a layer
+    activation_replicated: float = at_least(0.0, below=1.0)  # share of them that tensor parallelism does not split
     link_bandwidth: float = at_least(0.001, below=2.0)
     link_latency_s: float = at_least(0.0)
     pcie_bandwidth: float = at_least(0.001, below=2.0)
@@ -157,7 +160,13 @@ class Efficiency:
     reserve_bytes: float = at_least(0.0)
     output_reserved: float = at_least(0.0, below=1.0)
     max_batch: float = at_least(1.0)
-    chunk_tokens: float = at_least(1.0)
+    window_held: float = at_least(0.0, below=1.0)  # share of a window layer's old cache that the engine still keeps
+    prefill_stall: float = at_least(0.0, below=2.0)  # share of prompt work that running requests wait for
+    ttft_base_s: float = at_least(0.0)
+    ttft_own: float = at_least(0.0)  # prompt times
+    ttft_steps: float = at_least(0.0)  # mixed steps waited for
+    ttft_burst: float = at_least(0.0)  # share of the batch's prompts that one waits behind
+    ttft_queue: float = at_least(0.0)  # of the wait for a free place by Little's law
 
     __post_init__ = _check
 

@@ -129,9 +129,10 @@ def host_seconds(counts: Counts, efficiency: Efficiency, decode):
 
 
 def activation_seconds(counts: Counts, efficiency: Efficiency, decode, prefill_tokens):
-    """Seconds in which norms, residuals and activations cross memory; tensor parallelism does not split them."""
+    """Seconds in which norms, residuals and activations cross memory; tensor parallelism splits a part of them."""
     tokens = per_rank(counts, decode + prefill_tokens)
-    passes = efficiency.activation_passes * counts.activation_bytes_per_token
+    share = efficiency.activation_replicated + (1.0 - efficiency.activation_replicated) / counts.tp
+    passes = efficiency.activation_passes * share * counts.activation_bytes_per_token
     return tokens * passes / (counts.memory_bytes_per_s * efficiency.weight_bandwidth)
 
 

@@ -66,7 +66,8 @@ def batch_limit(deployment: Deployment, *, input_tokens, output_tokens):
 
 def batch_limit_of(counts: Counts, efficiency: Efficiency, input_tokens, output_tokens):
     """`batch_limit` from counts; each stage of a pipeline holds its layers' share of every sequence."""
-    held = held_tokens(counts, input_tokens + efficiency.output_reserved * output_tokens)
+    full = input_tokens + efficiency.output_reserved * output_tokens
+    held = efficiency.window_held * full + (1.0 - efficiency.window_held) * held_tokens(counts, full)
     local = held * counts.cache_bytes_per_token / counts.pp
     return capacity_of(counts, efficiency).cache_bytes / local * counts.dp
 
@@ -93,19 +94,23 @@ def serve(deployment: Deployment, *, input_tokens, output_tokens, concurrency=No
 
 
 def steady_state(counts: Counts, efficiency: Efficiency, isl, osl, demand, hit=0.0) -> Serving:
-    """`serve` from counts, unchecked. A batch b finishes b / osl requests a step, and prefills what replaces them."""
+    """`serve` from counts, unchecked. A batch b finishes b / osl requests a step, and prefills what replaces them.
+
+    TPOT is the decode step with the share of the prompt work that it waits for; the rate counts all of that work.
+    """
     batch, status, limit = steady_batch(counts, efficiency, isl, osl, demand)
     fresh, context = isl * (1.0 - hit), isl + 0.5 * osl
     pairs = isl * hit + 0.5 * fresh
     prompts = {"prefill_tokens": batch * fresh / osl, "pairs_per_token": pairs}
     mixed = step_of(counts, efficiency, decode=batch, context_tokens=context, **prompts)
+    decode_s = step_of(counts, efficiency, decode=batch, context_tokens=context).step_s
     requests = batch / (osl * mixed.step_s)
     return Serving(
         n_accelerators=counts.tp * counts.pp * counts.dp,
         batch=batch,
         step=mixed,
-        tpot_s=mixed.step_s,
-        ttft_s=first_token_seconds(counts, efficiency, mixed, batch, fresh, pairs, context),
+        tpot_s=decode_s + efficiency.prefill_stall * (mixed.step_s - decode_s),
+        ttft_s=first_token_seconds(counts, efficiency, mixed.step_s, batch, fresh, pairs, osl, demand),
         requests_per_s=requests,
         output_tok_per_s=requests * osl,
         input_tok_per_s=requests * fresh,
@@ -124,19 +129,24 @@ def steady_batch(counts: Counts, efficiency: Efficiency, isl, osl, demand):
     return batch, status, np.where(demand <= np.minimum(room, engine), 0, np.where(room <= engine, 1, 2))
 
 
-def first_token_seconds(counts: Counts, efficiency: Efficiency, mixed: Step, batch, fresh, pairs, context_tokens):
-    """TTFT of an admitted request: half a step of waiting, then the steps that carry its prompt chunk by chunk."""
-    chunk = np.minimum(fresh, efficiency.chunk_tokens)
-    own = step_of(
-        counts, efficiency, decode=batch, context_tokens=context_tokens, prefill_tokens=chunk, pairs_per_token=pairs
-    )
-    return 0.5 * mixed.step_s + own.step_s * fresh / chunk
+def first_token_seconds(counts: Counts, efficiency: Efficiency, step_s, batch, fresh, pairs, osl, demand):
+    """TTFT: the service's base, the steps waited for, the own prompt, the prompts ahead of it, and the wait for a place.
+
+    Requests in flight beyond the batch wait for a place; Little's law gives osl x step x (demand / batch - 1). With a
+    backlog the queue is as long as one likes, so that wait is left out.
+    """
+    prompt = {"prefill_tokens": fresh, "pairs_per_token": pairs}
+    prompt_s = step_of(counts, efficiency, decode=0.0, context_tokens=0.0, **prompt).step_s
+    over = np.where(np.isinf(demand), 0.0, np.maximum(demand / batch - 1.0, 0.0))
+    queue_s = osl * step_s * over
+    ahead = efficiency.ttft_own + efficiency.ttft_burst * batch
+    return efficiency.ttft_base_s + efficiency.ttft_steps * step_s + ahead * prompt_s + efficiency.ttft_queue * queue_s
 
 
 def serve_static(deployment: Deployment, *, input_tokens, output_tokens, batch) -> Serving:
     """A static batch: prefill all prompts, then decode all sequences to the last token, then start the next batch.
 
-    The batch is given, and is not cut down to memory: where it does not fit the figures are NaN and status is 2.
+    A batch larger than memory holds runs in waves of what fits.
     """
     check_range("input_tokens", input_tokens, low=1)
     check_range("output_tokens", output_tokens, low=1)
@@ -146,9 +156,7 @@ def serve_static(deployment: Deployment, *, input_tokens, output_tokens, batch) 
 
 def static_state(counts: Counts, efficiency: Efficiency, isl, osl, batch) -> Serving:
     """`serve_static` from counts, unchecked."""
-    room = batch_limit_of(counts, efficiency, isl, osl)
-    status = fit_status(counts, efficiency, np.where(room >= batch, room, 0.0), isl, osl)
-    held = np.where(status == 0, batch, np.nan)
+    held, status, limit = steady_batch(counts, efficiency, isl, osl, batch)
     first = step_of(
         counts, efficiency, decode=0.0, context_tokens=isl, prefill_tokens=held * isl, pairs_per_token=0.5 * isl
     )
@@ -165,7 +173,7 @@ def static_state(counts: Counts, efficiency: Efficiency, isl, osl, batch) -> Ser
         input_tok_per_s=requests * isl,
         cached_tok_per_s=0.0 * requests,
         status=status,
-        limit=np.zeros_like(status),
+        limit=limit,
     )
 
 

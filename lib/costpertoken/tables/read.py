@@ -13,9 +13,10 @@ from costpertoken.model.records import InputError, UnknownName
 _HERE = Path(__file__).resolve().parents[1]
 #: Types of the codebook in words, for an error message.
 KINDS = {
-    "int": "a whole number, not negative", "float": "a finite number, not negative", "bool": "true or false",
+    "int": "a whole number, not negative", "float": "a finite number, not negative", "signed": "a finite number", "bool": "true or false",
     "string": "text", "id": "an id", "date": "a date",
-}  # fmt: skip
+}
+NUMBERS = ("int", "float", "signed")  # fmt: skip
 
 
 def data_dir() -> Path:
@@ -60,8 +61,10 @@ def _columns_there(table: str, frame: pd.DataFrame, expected) -> None:
 
 def _wrong(text: pd.Series, kind: str) -> pd.Series:
     """Which filled cells are not what the codebook says."""
-    if kind in ("int", "float"):
+    if kind in NUMBERS:
         number = pd.to_numeric(text, errors="coerce").astype(float)
+        if kind == "signed":
+            return ~number.between(-float("inf"), float("inf"), inclusive="neither")
         return ~(number.between(0, float("inf"), inclusive="left") & ((kind == "float") | (number % 1 == 0)))
     if kind.startswith("enum:"):
         return ~text.isin(kind.removeprefix("enum:").split("|"))
@@ -76,7 +79,7 @@ def _column(table: str, text: pd.Series, kind: str, required: bool) -> pd.Series
         found = repr(text.iloc[row]) if text.iloc[row] else "empty"
         what = KINDS.get(kind, kind.removeprefix("enum:").replace("|", ", "))
         raise InputError(f"data/{table}.csv, row {row + 2}, column {text.name}: {found}; expected {what}")
-    if kind in ("int", "float"):
+    if kind in NUMBERS:
         return pd.to_numeric(text.replace("", None)).astype(float)
     return text == "true" if kind == "bool" else text
 

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from costpertoken.model.counts import math_format
-from costpertoken.model.records import Accelerator, Efficiency, InputError, Model, Precision, Source
+from costpertoken.model.records import Accelerator, InputError, Model, Precision, Source
 from costpertoken.model.units import BITS_PER_BYTE, GB, TERA
-from costpertoken.tables.read import data_dir, nearest, table_row, typed
+from costpertoken.tables.read import data_dir, table_row
 
 
 def _made(kind, table: str, place: str, values: dict):
@@ -21,6 +20,11 @@ def _made(kind, table: str, place: str, values: dict):
 
 def model(model_id: str) -> Model:
     """Model of data/models.csv."""
+    return _model(data_dir(), model_id)
+
+
+@cache
+def _model(folder: Path, model_id: str) -> Model:
     row = table_row("models", model_id)
     fields = Model.__dataclass_fields__
     values = {name: row[name] for name in fields if name in row and not pd.isna(row[name])}
@@ -31,6 +35,11 @@ def model(model_id: str) -> Model:
 
 def accelerator(accelerator_id: str) -> Accelerator:
     """Accelerator of data/accelerators.csv. Raises InputError, with the cell, where a figure the model needs was never read."""
+    return _accelerator(data_dir(), accelerator_id)
+
+
+@cache
+def _accelerator(folder: Path, accelerator_id: str) -> Accelerator:
     row = table_row("accelerators", accelerator_id)
     for needed in ("memory_gb", "memory_gb_s"):
         if pd.isna(row[needed]):
@@ -82,48 +91,6 @@ def precision(weights: str, *, activations: str | None = None, cache: str | None
         expert_math=math["expert"],
         head_math=kept["head"]["math"],
     )
-
-
-def efficiency(of: Accelerator, at: Precision, *, case: str = "typical", engine: str = "") -> Efficiency:
-    """The efficiency constants of data/efficiency.csv for an accelerator and a precision, at their typical values or with
-    every one at its worse or better end. A row that names engine, vendor or format stands before one that does not.
-    """
-    if case not in ("typical", "worse", "better"):
-        raise InputError(f"case is {case!r}; expected typical, worse or better")
-    formats = {name: math_format(of, getattr(at, f"{name}_math")) for name in ("dense", "expert", "head")}
-    return _efficiency(data_dir(), case, engine, of.vendor, tuple(formats.items()))
-
-
-def _constants(folder: Path, case: str, engine: str, vendor: str, fmt: str) -> dict[str, float]:
-    rows = typed(folder, "efficiency")
-    fits = (rows["engine"].isin(["", engine])) & (rows["vendor"].isin(["", vendor])) & (rows["format"].isin(["", fmt]))
-    ranked = rows[fits].assign(specific=rows[["engine", "vendor", "format"]].ne("").sum(axis=1)).sort_values("specific")
-    ends = {"typical": ranked["value"], "better": ranked["high"], "worse": ranked["low"]}
-    value = ends[case]
-    if case != "typical":
-        lower = ranked["better"] == "lower"
-        value = value.mask(lower, ends["worse" if case == "better" else "better"])
-    return dict(zip(ranked["constant"], value, strict=True))
-
-
-@cache
-def _efficiency(folder: Path, case: str, engine: str, vendor: str, formats: tuple) -> Efficiency:
-    found = {name: _constants(folder, case, engine, vendor, fmt) for name, fmt in formats}
-    for name, fmt in formats:
-        _all_there(found[name], fmt)
-    values = found["dense"] | {"head_peak": found["head"]["dense_peak"]}
-    values["expert_peak"] = found["expert"]["dense_peak"] * values.pop("expert_share")
-    return _made(Efficiency, "efficiency", f"the {case} values", values)
-
-
-def _all_there(found: dict, fmt: str) -> None:
-    """Refuse a table of constants in which one is missing or has a name that the model does not know."""
-    known = set(Efficiency.__dataclass_fields__) - {"head_peak", "expert_peak"} | {"expert_share"}
-    if unknown := sorted(set(found) - known):
-        near = nearest(unknown[0], known)
-        raise InputError(f"data/efficiency.csv, column constant: {unknown[0]!r} is unknown; nearest: {near}")
-    if missing := sorted(known - set(found)):
-        raise InputError(f"data/efficiency.csv, column constant: no row for {missing[0]} that holds for {fmt}")
 
 
 def source(source_id: str) -> Source:

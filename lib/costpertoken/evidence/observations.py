@@ -1,0 +1,206 @@
+"""Rows of measurements into arrays that the model can predict: one place for defaults, and for reasons why not.
+
+A row needs id, model_id, accelerator_id, regime, metric and value. What else is missing is defaulted and said in `noted`, or,
+where nothing could stand in for it, the row gets a reason and is not predicted.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+import pandas as pd
+
+from costpertoken import tables
+from costpertoken.model.counts import Counts, count, stack
+from costpertoken.model.records import Deployment, Efficiency, InputError
+
+REQUIRED = ("id", "model_id", "accelerator_id", "regime", "metric", "value")
+OPTIONAL = (
+    "engine", "engine_version", "source_date", "n_accel", "tp", "pp", "ep", "dp", "weight_precision", "kv_precision", "isl",
+    "osl", "concurrency", "flag",
+)  # fmt: skip
+NUMBERS = ("n_accel", "tp", "pp", "ep", "dp", "isl", "osl", "concurrency", "value")
+#: Metric -> its unit. Defined once, for the table, the command and the chapters.
+METRICS = {
+    "output_tok_s_total": "output tokens a second of all accelerators together",
+    "output_tok_s_per_gpu": "output tokens a second an accelerator",
+    "total_tok_s_total": "input and output tokens a second of all accelerators together",
+    "tpot_ms": "milliseconds an output token after the first",
+    "ttft_ms": "milliseconds to the first output token",
+    "requests_s": "requests a second",
+    "audio_x_realtime": "seconds of audio a second",
+}
+REGIMES = {
+    "offline-max-throughput": "a backlog; the engine chooses the batch",
+    "static-batch": "prompts of one batch together, then its outputs",
+    "closed-loop": "a fixed number of clients, each sending its next request when the last is answered",
+    "open-loop": "requests arrive at a stated rate, whatever the engine does",
+    "server": "MLPerf: the highest rate within its latency limits",
+    "interactive": "MLPerf: as server, with tighter limits",
+    "single-stream": "one request at a time",
+    "prefill-only": "prompts only",
+    "other": "none of these",
+}
+NAMES = {"f16": "fp16", "f32": "fp32", "nvfp4": "fp4"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observations:
+    """Measurements ready to be predicted. `frame` holds every row with `reason` ('' where predicted) and `noted`; the
+    other fields hold the predicted rows only, in order."""
+
+    frame: pd.DataFrame
+    regime: np.ndarray
+    metric: np.ndarray
+    value: np.ndarray
+    counts: Counts
+    isl: np.ndarray
+    osl: np.ndarray
+    concurrency: np.ndarray
+    n_replicas: np.ndarray
+    keys: tuple  # (engine family, vendor, number formats) of each predicted row
+
+    @property
+    def predicted(self) -> pd.DataFrame:
+        """Rows of `frame` that are predicted."""
+        return self.frame[self.frame["reason"] == ""]
+
+
+def observe(rows: pd.DataFrame) -> Observations:
+    """Measurements from a frame with at least the REQUIRED columns; unknown names and missing fields become reasons."""
+    frame = typed(rows)
+    made = [_prepare(row) for row in frame.itertuples(index=False)]
+    frame = frame.assign(
+        family=[m["family"] for m in made], reason=[m["reason"] for m in made], noted=[m["noted"] for m in made]
+    )
+    good = [m for m in made if not m["reason"]]
+    if not good:
+        raise InputError("no row can be predicted: " + "; ".join(sorted(set(frame["reason"]))[:3]))
+    column = {
+        name: np.array([m[name] for m in good], dtype=float) for name in ("isl", "osl", "concurrency", "n_replicas")
+    }
+    kept = frame[frame["reason"] == ""]
+    column |= {name: kept[name].to_numpy() for name in ("regime", "metric", "value")}
+    counts = stack([m["counts"] for m in good])
+    return Observations(frame=frame, counts=counts, keys=tuple(m["keys"] for m in good), **column)
+
+
+def typed(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with every known column, numbers as floats; a number that is none becomes NaN with `bad` naming the field."""
+    missing = [name for name in REQUIRED if name not in rows]
+    if missing:
+        raise InputError(f"column {missing[0]!r} is missing; needed are {', '.join(REQUIRED)}")
+    frame = rows.reindex(columns=[*rows.columns, *(name for name in OPTIONAL if name not in rows)])
+    bad = pd.Series("", index=frame.index)
+    for name in frame.columns:
+        text = frame[name].fillna("").astype(str).str.strip()
+        if name in NUMBERS:
+            frame[name] = pd.to_numeric(text.replace("", None), errors="coerce").astype(float)
+            wrong = ((text != "") & frame[name].isna()) | np.isinf(frame[name]) | (frame[name] < 0)
+            bad = bad.mask(wrong & (bad == ""), name + " is " + text)
+        else:
+            frame[name] = text
+    return frame.assign(bad=bad)
+
+
+def _prepare(row) -> dict:
+    """Counts, lengths and keys of one row, or the reason why it is not predicted."""
+    made = {"reason": "", "noted": "", "family": tables.engine_family(row.engine, row.engine_version, row.source_date)}
+    made["reason"] = unusable(row)
+    if made["reason"]:
+        return made
+    try:
+        weights, noted = _weights(row)
+        degrees = _degrees(row, made["family"])
+        counts, formats, vendor = _counted(row.model_id, row.accelerator_id, weights, row.kv_precision, *degrees)
+    except InputError as error:
+        return made | {"reason": f"not scorable: {error}"}
+    tp, pp, dp = degrees
+    n_accel = row.n_accel if row.n_accel > 0 else float(tp * pp * dp)
+    return made | {
+        "noted": noted,
+        "counts": counts,
+        "keys": (made["family"], vendor, formats),
+        "isl": row.isl,
+        "osl": row.osl,
+        "concurrency": row.concurrency if row.concurrency > 0 else np.nan,
+        "n_replicas": max(1.0, n_accel / (tp * pp * dp)),
+    }
+
+
+def unusable(row) -> str:
+    """Why a row cannot be predicted at all, or ''."""
+    if row.bad:
+        return f"bad row: {row.bad}; expected a number that is not negative"
+    if row.regime not in REGIMES:
+        return f"unknown regime {row.regime!r}; nearest: {tables.nearest(row.regime, REGIMES)}"
+    if row.metric not in METRICS:
+        return f"unknown metric {row.metric!r}; nearest: {tables.nearest(row.metric, METRICS)}"
+    if row.metric == "audio_x_realtime":
+        return "not scorable: speech models are not predicted yet"
+    if row.regime in ("open-loop", "other"):
+        return (
+            "not scorable: the arrival rate is not in the row" if row.regime == "open-loop" else "not scorable: regime"
+        )
+    return missing_fields(row)
+
+
+def missing_fields(row) -> str:
+    """The lengths or counts that the prediction of a row needs and does not have, as a reason, or ''."""
+    prompt = row.metric == "ttft_ms" or row.regime == "prefill-only"
+    needed = ["isl"] if prompt and row.regime != "closed-loop" else ["isl", "osl"]
+    if row.regime in ("static-batch", "closed-loop"):
+        needed.append("concurrency")
+    lacking = [
+        name for name in needed if not (getattr(row, name) > 0 or (name == "isl" and row.regime == "single-stream"))
+    ]
+    if not (row.tp > 0 or row.n_accel > 0):
+        lacking.append("tp or n_accel")
+    return f"not scorable: {', '.join(lacking)} not in the row" if lacking else ""
+
+
+def _weights(row) -> tuple[str, str]:
+    """Format of the weights and what was assumed of it: as stated, else the checkpoint's own; MLPerf entries use the
+    narrowest format that the accelerator multiplies in."""
+    model = tables.model(row.model_id)
+    stated = NAMES.get(row.weight_precision.lower(), row.weight_precision.lower())
+    if stated:
+        return ("mxfp4" if stated == "fp4" and model.native_expert_weights == "mxfp4" else stated), ""
+    if row.engine.lower().startswith(("tensorrt", "cuda")) and row.regime in (
+        "offline-max-throughput",
+        "server",
+        "interactive",
+    ):
+        rates = tables.accelerator(row.accelerator_id).peak_flop_per_s
+        weights = next((name for name in ("fp4", "fp8") if name in rates), tables.native_precision(model))
+        return weights, f"weights taken as {weights}"
+    return tables.native_precision(model), f"weights taken as {tables.native_precision(model)}"
+
+
+def _degrees(row, family: str) -> tuple[int, int, int]:
+    """(tp, pp, dp): as stated, else all accelerators in tensor parallel; llama.cpp splits by layers instead. A degree
+    counted in cores (Neuron) is cut to the accelerators."""
+    pp = int(row.pp) if row.pp > 0 else 1
+    dp = int(row.dp) if row.dp > 0 else 1
+    n_accel = int(row.n_accel) if row.n_accel > 0 else 0
+    tp = int(row.tp) if row.tp > 0 else max(1, n_accel // (pp * dp))
+    if n_accel and tp > n_accel:
+        tp = n_accel
+    return (1, max(n_accel, tp), 1) if family == "llama.cpp" and not row.tp > 0 else (tp, pp, dp)
+
+
+@cache
+def _counted(model_id, accelerator_id, weights, kv, tp, pp, dp) -> tuple[Counts, tuple, str]:
+    """(counts, number formats, vendor) of a placement; heads that do not divide are padded, as engines do."""
+    model, accelerator = tables.model(model_id), tables.accelerator(accelerator_id)
+    if model.n_heads % tp:
+        model = replace(model, n_heads=-(-model.n_heads // tp) * tp)
+    precision = tables.precision(weights, cache=kv.lower() or None)
+    placed = Deployment(
+        model=model, accelerator=accelerator, precision=precision, efficiency=IDEAL, tp=tp, pp=pp, dp=dp
+    )
+    return count(placed), tables.formats(accelerator, precision), accelerator.vendor
+
+
+#: Counts do not depend on efficiencies; a deployment needs some all the same.
+IDEAL = Efficiency(**dict.fromkeys(Efficiency.__dataclass_fields__, 1.0))

@@ -1,0 +1,102 @@
+"""Intervals that are earned: from the errors on accelerators, models and releases that the fit had not seen.
+
+A prediction's interval is that of its kind of figure and regime, under the case that describes it: an accelerator that was
+never measured, a model that was never measured, or, where both are known, another release of the software.
+"""
+
+import numpy as np
+import pandas as pd
+
+from costpertoken import tables
+from costpertoken.evidence.calibrate import Fit
+from costpertoken.evidence.leave_out import CASES, errors
+
+#: Metric -> what it measures, for pooling errors.
+KIND = {
+    "output_tok_s_total": "throughput", "output_tok_s_per_gpu": "throughput", "total_tok_s_total": "throughput",
+    "requests_s": "throughput", "tpot_ms": "tpot", "ttft_ms": "ttft", "audio_x_realtime": "throughput",
+}  # fmt: skip
+#: Regimes that are judged by the errors of another one, having none of their own.
+LIKE = {"server": "offline-max-throughput", "interactive": "offline-max-throughput"}
+#: Fewer rows than this do not make an interval; the next wider pool does.
+FEWEST = 40
+LEVEL = 0.80
+
+
+def architecture(model_ids) -> np.ndarray:
+    """'moe' or 'dense' for each model id."""
+    found = {name: "moe" if tables.model(name).n_experts else "dense" for name in set(model_ids)}
+    return np.array([found[name] for name in model_ids])
+
+
+def pools(frame: pd.DataFrame) -> pd.DataFrame:
+    """Kind of figure, regime and architecture of rows."""
+    regime = frame["regime"].replace(LIKE)
+    return pd.DataFrame(
+        {
+            "kind": frame["metric"].map(KIND).to_numpy(),
+            "regime": regime.to_numpy(),
+            "architecture": architecture(frame["model_id"]),
+        }
+    )
+
+
+def summary(error: np.ndarray) -> dict[str, float]:
+    """Size and quantiles of log errors, as they stand in data/residuals.csv."""
+    share = np.abs(np.expm1(error))
+    tail = (1 - LEVEL) / 2
+    return {
+        "n_rows": len(error),
+        "median_error": float(np.median(share)),
+        "mean_error": float(np.mean(share)),
+        "bias": float(np.expm1(np.median(error))),
+        "log_low": float(np.quantile(error, tail)),
+        "log_high": float(np.quantile(error, 1 - tail)),
+    }
+
+
+def table(fitted: Fit, as_of: str) -> pd.DataFrame:
+    """data/residuals.csv: errors by case, kind, regime and architecture, and pooled over the last two ('')."""
+    pool = pools(fitted.observed.predicted)
+    rows = []
+    for case in ("none", *CASES):
+        error = fitted.residuals if case == "none" else errors(fitted, case)
+        for keys in (["kind"], ["kind", "regime"], ["kind", "regime", "architecture"]):
+            for names, at in pool.groupby(keys).indices.items():
+                named = dict(zip(keys, names if isinstance(names, tuple) else (names,), strict=True))
+                rows.append({"left_out": case, "regime": "", "architecture": "", **named, **summary(error[at])})
+    order = ["left_out", "kind", "regime", "architecture"]
+    frame = pd.DataFrame(rows).sort_values(order, ignore_index=True)
+    figures = [name for name in frame if name not in (*order, "n_rows")]
+    return (
+        frame[[*order, "n_rows", *figures]]
+        .round(dict.fromkeys(figures, 4))
+        .assign(level=LEVEL, basis="derived", source="calibration", as_of=as_of)
+    )
+
+
+def seen() -> dict[str, set[str]]:
+    """Accelerators, models and engine families that the measurements hold."""
+    measured = tables.read("measurements")
+    return {name: set(measured[f"{name}_id"]) for name in ("accelerator", "model")}
+
+
+def case_of(accelerator_id: str, model_id: str, known: dict[str, set[str]]) -> list[str]:
+    """What is new about a prediction: the cases whose errors it is judged by."""
+    new = [name for name, value in (("accelerator", accelerator_id), ("model", model_id)) if value not in known[name]]
+    return new or ["release"]
+
+
+def log_interval(case: list[str], kind: str, regime: str, arch: str, residuals: pd.DataFrame) -> tuple[float, float]:
+    """(low, high) of log(measured / predicted) at LEVEL: the narrowest pool with enough rows, the widest of its cases."""
+    ends = []
+    for left_out in case:
+        for wanted in ((regime, arch), (regime, ""), ("", "")):
+            at = residuals.loc[
+                (residuals["left_out"] == left_out) & (residuals["kind"] == kind)
+                & (residuals["regime"] == wanted[0]) & (residuals["architecture"] == wanted[1])
+            ]  # fmt: skip
+            if len(at) and at["n_rows"].iat[0] >= FEWEST:
+                ends.append((-at["log_high"].iat[0], -at["log_low"].iat[0]))
+                break
+    return min(low for low, _ in ends), max(high for _, high in ends)

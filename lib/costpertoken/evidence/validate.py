@@ -1,0 +1,99 @@
+"""Measurements beside predictions: each row with its interval and support, and the errors by group."""
+
+import numpy as np
+import pandas as pd
+
+from costpertoken import tables
+from costpertoken.evidence.constants import calibrated
+from costpertoken.evidence.observations import observe
+from costpertoken.evidence.predict import fits, predict
+from costpertoken.evidence.uncertain import KIND, architecture, case_of, log_interval, seen
+from costpertoken.model.records import InputError
+
+ADDED = ("predicted", "low", "high", "support", "reason")
+GROUPS = ("regime", "accelerator_id", "model_id")
+
+
+def supports(frame: pd.DataFrame, has_room: np.ndarray) -> list[tuple[str, str]]:
+    """(support, why) of each predicted row: supported, or extrapolated past what was measured."""
+    known = seen()
+    out = []
+    for row, room in zip(frame.itertuples(index=False), has_room, strict=True):
+        why = [
+            f"{name} never measured" for name in case_of(row.accelerator_id, row.model_id, known) if name != "release"
+        ]
+        why += [] if row.family else ["engine unknown: constants for all engines"]
+        why += [] if room else ["by the model's memory it would not fit"]
+        out.append(("extrapolated" if why else "supported", "; ".join([*why, row.noted] if row.noted else why)))
+    return out
+
+
+def intervals(frame: pd.DataFrame, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(low, high) of each prediction at 80 %, by its kind, regime and architecture and by what is new about it."""
+    residuals, known = tables.read("residuals"), seen()
+    arch, found = architecture(frame["model_id"]), {}
+    ends = []
+    for row, kind_of in zip(frame.itertuples(index=False), arch, strict=True):
+        key = (tuple(case_of(row.accelerator_id, row.model_id, known)), KIND[row.metric], row.regime, kind_of)
+        if key not in found:
+            found[key] = log_interval(*key, residuals)
+        ends.append(found[key])
+    logs = np.array(ends)
+    return predicted * np.exp(logs[:, 0]), predicted * np.exp(logs[:, 1])
+
+
+def validate(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with the columns ADDED; support is supported, extrapolated, refused or not scorable, with the reason.
+
+    Raises InputError where a required column is missing or no row can be predicted.
+    """
+    observed = observe(rows)
+    constants = calibrated(observed)
+    value = predict(observed, constants)
+    frame, kept = observed.frame, observed.predicted
+    low, high = intervals(kept, value)
+    judged = supports(kept, fits(observed, constants))
+    shown = pd.DataFrame({"predicted": value, "low": low, "high": high}, index=kept.index)
+    shown[["support", "reason"]] = pd.DataFrame(judged, index=kept.index)
+    left = frame[frame["reason"] != ""]
+    refused = ["not scorable" if reason.startswith("not scorable") else "refused" for reason in left["reason"]]
+    rest = pd.DataFrame(
+        {"support": refused, "reason": left["reason"].str.removeprefix("not scorable: ")}, index=left.index
+    )
+    return pd.concat([rows, pd.concat([shown, rest]).reindex(rows.index)[list(ADDED)]], axis=1)
+
+
+def errors(checked: pd.DataFrame, by: str | None = None) -> pd.DataFrame:
+    """Count, median and mean absolute error, bias, rank correlation and coverage of predicted rows, overall or by a column.
+
+    Rows flagged ambiguous and rows with no positive measured value are left out. Errors are shares of the measured value.
+    """
+    at = checked[checked["predicted"].notna() & (pd.to_numeric(checked["value"], errors="coerce") > 0)]
+    if "flag" in at:
+        at = at[at["flag"] != "ambiguous"]
+    at = at.assign(value=pd.to_numeric(at["value"]))
+    groups = [("all", at)] if by is None else list(at.groupby(by, sort=True))
+    return pd.DataFrame([{by or "rows": name, **figures(group)} for name, group in groups])
+
+
+def figures(group: pd.DataFrame) -> dict[str, float]:
+    """Error figures of one group of predicted rows."""
+    off = group["predicted"] / group["value"] - 1
+    return {
+        "n": len(group),
+        "median_error": off.abs().median(),
+        "mean_error": off.abs().mean(),
+        "bias": off.median(),
+        "rank_correlation": group["predicted"].corr(group["value"], method="spearman") if len(group) > 2 else np.nan,
+        "coverage": ((group["value"] >= group["low"]) & (group["value"] <= group["high"])).mean(),
+    }
+
+
+def read_file(path: str) -> pd.DataFrame:
+    """A user's CSV as text, blank cells as ''. Raises InputError where it cannot be read."""
+    try:
+        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as CSV: {error}") from None

@@ -1,0 +1,76 @@
+"""Which row of the efficiency constants holds for an engine, a vendor and a number format."""
+
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+
+from costpertoken.model.counts import math_format
+from costpertoken.model.records import Accelerator, Efficiency, Precision
+from costpertoken.tables.read import data_dir, typed
+
+#: Field of Efficiency -> (constant of the table, operator class whose number format picks the row).
+FIELDS = {"expert_peak": ("expert_peak", "expert"), "head_peak": ("dense_peak", "head")}
+CLASSES = ("dense", "expert", "head")
+UNSTATED = (99, 0)
+
+
+def formats(of: Accelerator, at: Precision) -> tuple[str, ...]:
+    """Number formats that the accelerator multiplies in, for CLASSES."""
+    return tuple(math_format(of, getattr(at, f"{name}_math")) for name in CLASSES)
+
+
+def matching_rows(rows: pd.DataFrame, engine: str, vendor: str, fmt: str) -> dict[str, int]:
+    """Constant -> position of its most specific row: one that names the vendor stands before one that names the engine,
+    and that before one that names the format. Blank fits everything."""
+    asked = {"vendor": vendor, "engine": engine, "format": fmt}
+    fits = pd.Series(True, index=rows.index)
+    rank = pd.Series(0, index=rows.index)
+    for weight, (column, value) in zip((4, 2, 1), asked.items(), strict=True):
+        fits &= rows[column].isin(["", value])
+        rank += weight * (rows[column] != "")
+    ranked = rows[fits].assign(rank=rank[fits]).sort_values("rank", kind="stable")
+    return dict(zip(ranked["constant"], ranked.index, strict=True))
+
+
+def positions(rows: pd.DataFrame, engine: str, vendor: str, fmts: tuple[str, ...]) -> dict[str, int]:
+    """Field of Efficiency -> position of the row that gives its value."""
+    found = {name: matching_rows(rows, engine, vendor, fmt) for name, fmt in zip(CLASSES, fmts, strict=True)}
+    plain = {field: ("dense", field) for field in Efficiency.__dataclass_fields__ if field not in FIELDS}
+    special = {field: (name, constant) for field, (constant, name) in FIELDS.items()}
+    return {field: found[name][constant] for field, (name, constant) in (plain | special).items()}
+
+
+def efficiency(of: Accelerator, at: Precision, *, engine: str = "vllm") -> Efficiency:
+    """The calibrated constants for an accelerator, a precision and an engine family (data/calibration.csv)."""
+    return _efficiency(data_dir(), engine, of.vendor, formats(of, at))
+
+
+@cache
+def _efficiency(folder: Path, engine: str, vendor: str, fmts: tuple[str, ...]) -> Efficiency:
+    rows = typed(folder, "calibration")
+    at = positions(rows, engine, vendor, fmts)
+    return Efficiency(**{field: float(rows["value"].iat[i]) for field, i in at.items()})
+
+
+def engine_family(engine: str, version: str = "", date: str = "") -> str:
+    """Family of an engine by its printed name, version and date; '' for one that no row of data/engines.csv knows."""
+    return _family(data_dir(), str(engine).lower(), str(version), str(date))
+
+
+@cache
+def _family(folder: Path, engine: str, version: str, date: str) -> str:
+    for row in typed(folder, "engines").itertuples():
+        if not engine.startswith(row.engine.lower()):
+            continue
+        by_version = row.version_before and _version(version) < _version(row.version_before)
+        by_date = row.date_before and _version(version) == UNSTATED and "" < date < row.date_before
+        if by_version or by_date or not (row.version_before or row.date_before):
+            return row.family
+    return ""
+
+
+def _version(text: str) -> tuple[int, int]:
+    """Leading two numbers of a version; UNSTATED where there is none, which counts as new."""
+    parts = text.split(".")
+    return (int(parts[0]), int(parts[1])) if len(parts) > 1 and parts[0].isdigit() and parts[1].isdigit() else UNSTATED
