@@ -73,7 +73,6 @@ def test_not_a_number(record, name, value):
         (ACCELERATOR, {"link_bytes_per_s": -1}),
         (PRECISION, {"cache_bytes": -2}),
         (IDEAL, {"weight_bandwidth": 0}),
-        (IDEAL, {"overlap_exponent": 0.9}),
         (IDEAL, {"memory_usable": 1.01}),
         (WORKLOAD, {"output_tokens": 0}),
         (WORKLOAD, {"cached_share": 1}),
