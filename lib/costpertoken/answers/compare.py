@@ -27,14 +27,12 @@ def multiplies_in(accelerator, weights: str) -> bool:
 def best_placement(deployed: Deployment, workload: Workload, *, tpot_limit_s=np.inf, ttft_limit_s=np.inf):
     """(tp, batch, output tokens per second and accelerator) of the best placement within both limits, or None.
 
-    Every tensor-parallel degree of one server and batches in equal ratios are tried at once. A placement counts only if it
-    also fits with the constants at their worse ends: what fits with luck is none.
+    Every tensor-parallel degree of one server and batches in equal ratios are tried at once.
     """
     wide = replace(deployed, tp=np.array(one.degrees_of(deployed)))
     backlog = replace(workload, concurrency=None)
     most = one.serve_workload(wide, backlog).batch
-    sure = one.serve_workload(one.at_case(wide, "worse"), backlog).status == 0
-    usable = sure & (most >= 1)
+    usable = most >= 1
     if not usable.any():
         return None
     tried = np.geomspace(1.0, np.where(usable, most, 1.0), BATCH_STEPS)
@@ -61,7 +59,7 @@ def cheapest_placement(
 
 def row(result: one.Estimate) -> dict:
     """One estimate as a row: what it is, how fast, what it costs, and where each range ends."""
-    deployed, serving = result.deployment, result.serving["typical"]
+    deployed, serving = result.deployment, result.serving
     costs = {
         f"{kind}_{end}": value
         for kind in ("output", "input")
@@ -79,6 +77,7 @@ def row(result: one.Estimate) -> dict:
         "output_tok_per_s": float(serving.output_tok_per_s) / int(serving.n_accelerators),
         "bound": BOUNDS[int(binding(serving.step))],
         "usd_per_hour": result.price.usd_per_hour,
+        "support": result.support,
         "price_label": result.price.label,
         "price_as_of": result.price.as_of,
         **costs,

@@ -1,4 +1,4 @@
-"""What one configuration costs: the model's figures with the band of its assumed constants, and the market's price range."""
+"""What one configuration costs: the model's figures with their earned interval, and the market's price range apart."""
 
 from dataclasses import dataclass, replace
 
@@ -6,52 +6,51 @@ import numpy as np
 from scipy.optimize import brentq
 
 from costpertoken import tables
+from costpertoken.evidence.uncertain import cost_interval
 from costpertoken.model.records import Deployment, InputError, Price, Workload, check_range
 from costpertoken.model.serving import STATUS, Serving, batch_limit, capacity, serve, smallest_fit
 from costpertoken.model.units import GB
 from costpertoken.money.cost import UnitCost, allocate
 
-CASES = ("typical", "worse", "better")
 DEGREES = (1, 2, 4, 8)
+#: Engine whose constants are used where none is named.
+ENGINE = "vllm"
 #: Where a headline price is looked for first: one class at a time, never a median over all of them.
 CLASSES = ("neocloud", "hyperscaler", "marketplace")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """One configuration at one load. Serving and cost by case of the constants; replicas and utilisation by the load."""
+    """One configuration at one load; replicas and utilisation by the load. `interval`: the model's, as factors of cost."""
 
     deployment: Deployment
     workload: Workload
     price: Price
     allocation: str
-    serving: dict[str, Serving]
-    cost: dict[str, UnitCost]
+    serving: Serving
+    cost: UnitCost
     n_replicas: int
     utilisation: float
+    interval: tuple[float, float]
+    support: str
 
 
 def deployment(
-    model_id, accelerator_id, *, weights=None, activations=None, cache=None, tp=1, pp=1, dp=1, ep=1, case="typical"
+    model_id, accelerator_id, *, weights=None, activations=None, cache=None, tp=1, pp=1, dp=1, ep=1, engine=ENGINE
 ) -> Deployment:
-    """Deployment by names; weights default to the checkpoint's own format."""
+    """Deployment by names; weights default to the checkpoint's own format. engine: a family of data/calibration.csv."""
     model, accelerator = tables.model(model_id), tables.accelerator(accelerator_id)
     formats = tables.precision(weights or tables.native_precision(model), activations=activations, cache=cache)
     return Deployment(
         model=model,
         accelerator=accelerator,
         precision=formats,
-        efficiency=tables.efficiency(accelerator, formats, case=case),
+        efficiency=tables.efficiency(accelerator, formats, engine=engine),
         tp=tp,
         pp=pp,
         dp=dp,
         ep=ep,
     )
-
-
-def at_case(deployed: Deployment, case: str) -> Deployment:
-    """The same deployment with the constants at their typical values or at one end."""
-    return replace(deployed, efficiency=tables.efficiency(deployed.accelerator, deployed.precision, case=case))
 
 
 def headline_price(accelerator_id, *, commitment="on-demand", cloud_class=None, provider=None, region=None) -> Price:
@@ -143,11 +142,10 @@ def best_tp(deployed: Deployment, workload: Workload) -> int:
 def estimate(
     deployed: Deployment, workload: Workload, price: Price, *, allocation="work", requests_per_s=None, utilisation=1.0
 ) -> Estimate:
-    """Serving and USD per Mtok of a deployment at the typical constants, and with all of them at their worse and better ends.
+    """Serving and USD per Mtok of a deployment, with the model's 80 % interval.
 
     requests_per_s sets replicas, batch and utilisation; else the workload's concurrency (None: a backlog) and utilisation hold.
-    Where it serves at the typical constants but not at the worse ones, the worse case is NaN. Raises InputError where the
-    configuration does not serve, or for a price of nothing.
+    Raises InputError where the configuration does not serve, or for a price of nothing.
     """
     check_range("price", price.usd_per_hour, exclusive=True)
     first = serve_workload(deployed, replace(workload, concurrency=None))
@@ -157,34 +155,36 @@ def estimate(
     if requests_per_s is not None:
         check_range("requests_per_s", requests_per_s, exclusive=True)
         workload, replicas, utilisation = at_load(deployed, workload, requests_per_s)
-    cases = {case: at_case(deployed, case) for case in CASES}
-    serving = {case: serve_workload(cases[case], workload) for case in CASES}
-    cost = {
-        case: allocate(serving[case], usd_per_hour=price.usd_per_hour, allocation=allocation, utilisation=utilisation)
-        for case in CASES
-    }
+    serving = serve_workload(deployed, workload)
+    interval, support = cost_interval(deployed.accelerator.id, deployed.model.id, backlog=workload.concurrency is None)
     return Estimate(
         deployment=deployed,
         workload=workload,
         price=price,
         allocation=allocation,
         serving=serving,
-        cost=cost,
+        cost=allocate(serving, usd_per_hour=price.usd_per_hour, allocation=allocation, utilisation=utilisation),
         n_replicas=replicas,
         utilisation=float(utilisation),
+        interval=interval,
+        support=support,
     )
 
 
 def ranges(result: Estimate, kind: str = "output_usd_per_mtok") -> dict[str, float]:
-    """Value of one unit cost; the model's band at the typical price; the market's range at the typical model; both joined."""
-    value, better, worse = (float(getattr(result.cost[case], kind)) for case in ("typical", "better", "worse"))
-    low, high = (bound / result.price.usd_per_hour for bound in (result.price.low, result.price.high))
+    """Value of one unit cost; the model's interval at the typical price; the market's range at the typical model; joined.
+
+    Joined as independent causes are: the logs of the two half-widths add as squares, on each side.
+    """
+    value, price = float(getattr(result.cost, kind)), result.price
+    market = price.low / price.usd_per_hour, price.high / price.usd_per_hour
+    both = [np.hypot(np.log(one), np.log(other)) for one, other in zip(result.interval, market, strict=True)]
     return {
         "value": value,
-        "model_low": better,
-        "model_high": worse,
-        "price_low": value * low,
-        "price_high": value * high,
-        "low": better * low,
-        "high": worse * high,
+        "model_low": value * result.interval[0],
+        "model_high": value * result.interval[1],
+        "price_low": value * market[0],
+        "price_high": value * market[1],
+        "low": value * float(np.exp(-both[0])),
+        "high": value * float(np.exp(both[1])),
     }

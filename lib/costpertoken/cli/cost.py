@@ -1,7 +1,6 @@
 """`costpertoken cost`: one configuration, its speed and its USD per million tokens, as a table or as JSON."""
 
 import json
-import math
 import textwrap
 from dataclasses import asdict
 
@@ -12,7 +11,7 @@ from rich.table import Table
 
 from costpertoken import tables
 from costpertoken.answers import estimate as answers
-from costpertoken.model.records import InputError, Price, Workload
+from costpertoken.model.records import InputError, Price, UnknownName, Workload
 from costpertoken.model.roofline import BOUNDS, binding
 from costpertoken.model.serving import LIMITS, Serving
 from costpertoken.money.cost import ALLOCATIONS
@@ -55,6 +54,9 @@ def chosen_price(accelerator, price, **where) -> Price:
     "--dp", type=int, default=1, show_default=True, help="Attention data-parallel ranks (mixture of experts)."
 )
 @click.option("--ep", type=int, default=1, show_default=True, help="Ranks that the experts are spread over.")
+@click.option(
+    "--engine", default=answers.ENGINE, show_default=True, help="Serving engine: a family of data/engines.csv."
+)
 @click.option("-p", "--price", type=float, help="USD per accelerator-hour. Default: median of the offers on record.")
 @click.option(
     "--commitment", default="on-demand", show_default=True, help="Term of the price: on-demand, spot, 1y or 3y."
@@ -70,8 +72,8 @@ def chosen_price(accelerator, price, **where) -> Price:
 def cost(as_json, **asked) -> None:
     """What a million tokens cost, input and output apart.
 
-    The model's band (its assumed constants at their better and worse ends) and the market's range of prices are shown
-    apart, then joined.
+    The model's 80 % interval (from its errors on measurements that it had not seen) and the market's range of prices
+    are shown apart, then joined.
 
     \b
     Examples:
@@ -85,7 +87,7 @@ def cost(as_json, **asked) -> None:
 
 def estimated(
     *, model, accelerator, weights, activations, cache, input_tokens, output_tokens, cached_share, concurrency,
-    requests_per_s, utilisation, tp, pp, dp, ep, price, commitment, cloud_class, provider, region, allocation,
+    requests_per_s, utilisation, tp, pp, dp, ep, engine, price, commitment, cloud_class, provider, region, allocation,
 ) -> answers.Estimate:  # fmt: skip
     """The estimate that the options ask for."""
     if concurrency is not None and requests_per_s is not None:
@@ -105,6 +107,7 @@ def estimated(
         pp=pp,
         dp=dp,
         ep=ep,
+        engine=known_engine(engine),
     )
     if tp is None:
         deployed = answers.replace(deployed, tp=answers.best_tp(deployed, load))
@@ -115,9 +118,17 @@ def estimated(
     )
 
 
+def known_engine(engine: str) -> str:
+    """The engine family, if there is one of that name."""
+    families = sorted(set(tables.read("engines")["family"]))
+    if engine not in families:
+        raise UnknownName(f"unknown engine {engine!r}; nearest: {tables.nearest(engine, families)}")
+    return engine
+
+
 def as_record(result: answers.Estimate) -> dict:
-    """The estimate as plain numbers, for JSON. Null: a kind of token that does not flow, an end at which it does not fit."""
-    serving, deployed = result.serving["typical"], result.deployment
+    """The estimate as plain numbers, for JSON. Null: a kind of token that does not flow."""
+    serving, deployed = result.serving, result.deployment
     flows = {
         "output": serving.output_tok_per_s,
         "input": serving.input_tok_per_s,
@@ -134,15 +145,11 @@ def as_record(result: answers.Estimate) -> dict:
         "utilisation": result.utilisation,
         "price": asdict(result.price),
         "allocation": result.allocation,
-        "usd_per_mtok": {kind: spread(result, name) if flows[kind] else None for kind, name in KINDS.items()},
+        "usd_per_mtok": {kind: answers.ranges(result, name) if flows[kind] else None for kind, name in KINDS.items()},
+        "support": result.support,
         "per_replica": speed(serving),
         "data_date": tables.data_date(),
     }
-
-
-def spread(result: answers.Estimate, kind: str) -> dict:
-    """The ranges of one unit cost; None for an end at which the configuration does not fit."""
-    return {end: None if math.isnan(usd) else usd for end, usd in answers.ranges(result, kind).items()}
 
 
 def speed(serving: Serving) -> dict:
@@ -157,23 +164,18 @@ def drawn(result: answers.Estimate) -> str:
     plain = as_record(result)
     console = Console(width=WIDTH, no_color=True, highlight=False)
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("USD per million tokens", "typical", "model's band", "market's range", "joined"):
+    for name in ("USD per million tokens", "typical", "model's interval", "market's range", "joined"):
         grid.add_column(name, justify="left" if name.startswith("USD") else "right")
     ends = (("model_low", "model_high"), ("price_low", "price_high"), ("low", "high"))
     for kind, at in plain["usd_per_mtok"].items():
         if at:
-            spans = [f"{shown(at[low])} to {shown(at[high])}" for low, high in ends]
-            grid.add_row(kind, shown(at["value"]), *spans)
+            spans = [f"{at[low]:,.3f} to {at[high]:,.3f}" for low, high in ends]
+            grid.add_row(kind, f"{at['value']:,.3f}", *spans)
     with console.capture() as captured:
         console.print(headline(plain))
         console.print(grid)
     notes = "\n".join(hanging(*note) for note in footing(plain))
     return "\n".join(line.rstrip() for line in captured.get().splitlines()) + f"\n{notes}\n"
-
-
-def shown(usd) -> str:
-    """USD to a tenth of a cent; "none" where there is no figure."""
-    return "none" if usd is None else f"{usd:,.3f}"
 
 
 def hanging(label: str, words: str) -> str:
@@ -204,18 +206,14 @@ def footing(plain: dict) -> list[tuple[str, str]]:
     offers = f", {rent['n_offers']} offers, the latest of {rent['as_of']}" if rent["as_of"] else ""
     speeds = f"{per['output_tok_per_s']:,.0f} output tokens/s a replica; TPOT {per['tpot_s'] * 1e3:.1f} ms"
     span = f"{rent['low']:.2f} to {rent['high']:.2f}; {rent['label']}{offers}"
-    notes = [
+    batch = f"{per['batch']:,.0f} requests in flight, set by {per['batch_limit']}; the step is bound by {per['bound']}"
+    return [
         ("Speed", f"{speeds}, TTFT {per['ttft_s'] * 1e3:,.0f} ms"),
-        (
-            "Batch",
-            f"{per['batch']:,.0f} requests in flight, set by {per['batch_limit']}; the step is bound by {per['bound']}",
-        ),
+        ("Batch", batch),
         ("Price", f"{rent['usd_per_hour']:.2f} USD per accelerator-hour ({span}); {plain['utilisation']:.0%} used"),
         ("Split", f"{plain['allocation']}: {ALLOCATIONS[plain['allocation']]}"),
-        ("Band", f"efficiency constants are assumed, not yet calibrated; data of {plain['data_date']}"),
+        (
+            "Model",
+            f"{plain['support']}; interval 80 %, from errors on what the fit had not seen; data of {plain['data_date']}",
+        ),
     ]
-    if plain["usd_per_mtok"]["output"]["model_high"] is None:
-        notes.append(
-            ("Beware", "with its constants at their worse ends the model does not fit: the band has no upper end")
-        )
-    return notes

@@ -4,6 +4,9 @@ A prediction's interval is that of its kind of figure and regime, under the case
 never measured, a model that was never measured, or, where both are known, another release of the software.
 """
 
+from functools import cache
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
@@ -100,3 +103,23 @@ def log_interval(case: list[str], kind: str, regime: str, arch: str, residuals: 
                 ends.append((-at["log_high"].iat[0], -at["log_low"].iat[0]))
                 break
     return min(low for low, _ in ends), max(high for _, high in ends)
+
+
+def cost_interval(accelerator_id: str, model_id: str, *, backlog: bool) -> tuple[tuple[float, float], str]:
+    """(low, high) as factors of a cost at LEVEL, and what the model has seen of it. A backlog is judged by the errors of
+    offline throughput, a number of requests in flight by those of closed-loop TPOT; a factor never excludes 1.
+    """
+    return _cost_interval(tables.data_dir(), accelerator_id, model_id, backlog)
+
+
+@cache
+def _cost_interval(folder: Path, accelerator_id: str, model_id: str, backlog: bool) -> tuple[tuple[float, float], str]:
+    case = case_of(accelerator_id, model_id, seen())
+    kind, regime = ("throughput", "offline-max-throughput") if backlog else ("tpot", "closed-loop")
+    low, high = log_interval(case, kind, regime, architecture([model_id])[0], tables.read("residuals"))
+    if backlog:  # cost goes with the inverse of throughput
+        low, high = -high, -low
+    support = (
+        "supported" if case == ["release"] else "extrapolated: " + " and ".join(f"{c} never measured" for c in case)
+    )
+    return (float(np.exp(min(low, 0.0))), float(np.exp(max(high, 0.0)))), support

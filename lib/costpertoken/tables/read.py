@@ -13,8 +13,13 @@ from costpertoken.model.records import InputError, UnknownName
 _HERE = Path(__file__).resolve().parents[1]
 #: Types of the codebook in words, for an error message.
 KINDS = {
-    "int": "a whole number, not negative", "float": "a finite number, not negative", "signed": "a finite number", "bool": "true or false",
-    "string": "text", "id": "an id", "date": "a date",
+    "int": "a whole number, not negative",
+    "float": "a finite number, not negative",
+    "signed": "a finite number",
+    "bool": "true or false",
+    "string": "text",
+    "id": "an id",
+    "date": "a date",
 }
 NUMBERS = ("int", "float", "signed")  # fmt: skip
 
