@@ -14,6 +14,7 @@ from costpertoken import tables
 from costpertoken.evidence.constants import assignment, efficiency_of, prior_logs
 from costpertoken.evidence.observations import Observations, observe
 from costpertoken.evidence.predict import predict
+from costpertoken.model.units import DAYS_PER_YEAR
 
 #: Errors up to this size (in logs) count squared, larger ones linearly.
 NOISE = 0.1
@@ -21,6 +22,9 @@ NOISE = 0.1
 PRIOR_WEIGHT = 3.0
 #: A row further off than this (in logs) is held there: no prediction at all must not decide the fit.
 FURTHEST = 3.0
+#: Engines get faster: a measurement counts half as much for each such time that it is older than the newest of its kind.
+HALF_LIFE_YEARS = 0.25
+DATE_LENGTH = len("2026-01-31")
 #: Step of the logs of the constants in derivatives.
 STEP = 1e-5
 #: Two-sided 80 % of a normal, in standard deviations.
@@ -46,12 +50,20 @@ def usable(measured: pd.DataFrame) -> pd.DataFrame:
 
 
 def row_weights(observed: Observations) -> np.ndarray:
-    """Weight of each row: the fourth root of its group's size, inverted; mean one."""
+    """Weight of each row: the fourth root of its group's size, inverted, and halved for each HALF_LIFE of age; mean one."""
     frame = observed.predicted
     group = frame["family"] + frame["regime"] + frame["metric"] + frame["id"].str.split("-").str[0]
     size = group.map(group.value_counts()).to_numpy(float)
-    weight = size**-0.25
+    weight = size**-0.25 * 0.5 ** (age_years(frame) / HALF_LIFE_YEARS)
     return weight / weight.mean()
+
+
+def age_years(frame: pd.DataFrame) -> np.ndarray:
+    """Years by which each row is older than the newest of its engine family and regime; none where it states no date."""
+    date = pd.to_datetime(frame["source_date"].where(frame["source_date"].str.len() == DATE_LENGTH), errors="coerce")
+    newest = date.groupby([frame["family"], frame["regime"]]).transform("max")
+    age = (newest - date).dt.days / DAYS_PER_YEAR
+    return age.fillna(0.0).to_numpy(float)
 
 
 def log_errors(observed: Observations, efficiency, only=None) -> np.ndarray:
