@@ -19,38 +19,12 @@ from costpertoken.prose import significant
 PALETTE = ["#0b62a4", "#d1690e", "#0a8a6a", "#a33b8b", "#3593c4", "#8a6a00", "#7a4fd0", "#6b6b6b"]
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 INK, QUIET, GRID = "#24292f", "#57606a", "#e4e7eb"
-DIMENSIONLESS = {
-    "acceptance",
-    "count",
-    "coverage",
-    "date",
-    "factor",
-    "fraction",
-    "mbu",
-    "mfu",
-    "month",
-    "number",
-    "probability",
-    "quality",
-    "quantile",
-    "rank",
-    "ratio",
-    "share",
-    "speedup",
-    "utilisation",
-    "year",
-}
+DIMENSIONLESS = {"acceptance", "count", "coverage", "date", "factor", "fraction", "mbu", "mfu", "month", "number",
+                 "probability", "quality", "quantile", "rank", "ratio", "share", "speedup", "utilisation",
+                 "year"}
 # The title of the upright axis lies flat above it: readable without tilting the head, and a phone keeps the width.
-Y_AXIS = {
-    "domain": False,
-    "ticks": False,
-    "titleAngle": 0,
-    "titleAlign": "left",
-    "titleAnchor": "end",
-    "titleX": 0,
-    "titleY": -14,
-    "titleBaseline": "bottom",
-}
+Y_AXIS = {"domain": False, "ticks": False, "titleAngle": 0, "titleAlign": "left", "titleAnchor": "end", "titleX": 0,
+          "titleY": -14, "titleBaseline": "bottom"}
 LETTER_PX = 6.4  # mean width of a letter at the label size
 SYMBOL_PX = 34  # a legend's symbol and the gaps around it
 WIDE, NARROW = 660, 330  # plot widths for which legends are laid out: a desktop column, a 375-pixel phone
@@ -66,35 +40,15 @@ def theme() -> dict[str, Any]:
         "view": {"stroke": None},
         "mark": {"color": PALETTE[0]},
         "rule": {"color": PALETTE[0]},
-        "axis": {
-            **label,
-            **axis,
-            "tickSize": 4,
-            "tickColor": "#8c959f",
-            "labelPadding": 4,
-            "labelFlush": False,
-            "labelOverlap": "greedy",
-        },
-        "legend": {
-            **label,
-            "labelColor": INK,
-            "orient": "top",
-            "title": None,
-            "symbolSize": 90,
-            "labelLimit": 300,
-            "symbolStrokeWidth": 2.5,
-            "columnPadding": 14,
-            "offset": 12,
-            "layout": {"top": {"margin": 18, "direction": {"signal": "narrow ? 'vertical' : 'horizontal'"}}},
-        },
+        "axis": {**label, **axis, "tickSize": 4, "tickColor": "#8c959f", "labelPadding": 4, "labelFlush": False,
+                 "labelOverlap": "greedy"},
+        "legend": {**label, "labelColor": INK, "orient": "top", "title": None, "symbolSize": 90, "labelLimit": 300,
+                   "symbolStrokeWidth": 2.5, "columnPadding": 14, "offset": 12,
+                   "layout": {"top": {"margin": 18, "direction": {"signal": "narrow ? 'vertical' : 'horizontal'"}}}},
         "range": {"category": PALETTE, "heatmap": ["#eef5fb", "#0b62a4"]},
         "line": {"strokeWidth": 2.25},
-        "style": {
-            "note": {"color": QUIET, "fontSize": 12},
-            "threshold": {"color": QUIET},
-            "total": {"color": INK, "fontSize": 12},
-            "measured": {"strokeWidth": 2},
-        },
+        "style": {"note": {"color": QUIET, "fontSize": 12}, "threshold": {"color": QUIET},
+                  "total": {"color": INK, "fontSize": 12}, "measured": {"strokeWidth": 2}},
     }
 
 

@@ -72,20 +72,8 @@ def _tip(column: str, words: str) -> alt.Tooltip:
     return alt.Tooltip(column, type="nominal", title=words)
 
 
-def lines(
-    frame,
-    x: str,
-    y: str,
-    color: str | None = None,
-    *,
-    band: tuple[str, str] | None = None,
-    x_title: str = "",
-    y_title: str,
-    log_x: bool = False,
-    log_y: bool = False,
-    zero: bool = True,
-    **words,
-):
+def lines(frame, x: str, y: str, color: str | None = None, *, band: tuple[str, str] | None = None, x_title: str = "",
+          y_title: str, log_x: bool = False, log_y: bool = False, zero: bool = True, **words):
     """Modelled lines, one a series of `color`, each with its band (the columns of its low and high end)."""
     low, high = band or (None, None)
     data = _columns(frame, x, y, color, low, high)
@@ -95,10 +83,8 @@ def lines(
     hue, series = _colour(data, color, "stroke", OVER_TITLE), data[color].nunique() if color else 1
     base = alt.Chart(data).encode(x=across, **hue)
     tips = _tips({color: "Series", x: x_title or "Date", y: y_title, low: "low end", high: "high end"})
-    layers = [
-        base.mark_line().encode(y=alt.Y(y, **up)),
-        base.mark_point(size=260, opacity=0, filled=True).encode(y=alt.Y(y, **up), **tips),
-    ]
+    layers = [base.mark_line().encode(y=alt.Y(y, **up)),
+              base.mark_point(size=260, opacity=0, filled=True).encode(y=alt.Y(y, **up), **tips)]
     if band:
         layers.insert(0, base.mark_area(opacity=0.14).encode(y=alt.Y(low, **up), y2=high))
     said = f"Line chart, {series} series{', each with a band' if band else ''}. "
@@ -106,22 +92,9 @@ def lines(
     return finish(alt.layer(*layers), alt_text=said, **words)
 
 
-def points(
-    frame,
-    x: str,
-    y: str,
-    color: str | None = None,
-    *,
-    name: str = "measured",
-    label: str | None = None,
-    band: tuple[str, str] | None = None,
-    x_title: str = "",
-    y_title: str,
-    log_x: bool = False,
-    log_y: bool = False,
-    zero: bool = True,
-    **words,
-):
+def points(frame, x: str, y: str, color: str | None = None, *, name: str = "measured", label: str | None = None,
+           band: tuple[str, str] | None = None, x_title: str = "", y_title: str, log_x: bool = False,
+           log_y: bool = False, zero: bool = True, **words):
     """Measured points, hollow, `name` in the legend; error bars where `band` names columns; `label`: tooltip column."""
     low, high = band or (None, None)
     data = _columns(frame, x, y, color, label, low, high).assign(kind=name)
@@ -130,9 +103,7 @@ def points(
     base = alt.Chart(data).encode(x=across, **_colour(data, color, "stroke", OVER_TITLE))
     tips = _tips({label: "Point", color: "Series", x: x_title or "Date", y: y_title, low: "low end", high: "high end"})
     shape = alt.Shape("kind:N", scale=alt.Scale(range=["diamond"]), title=None)
-    dots = base.mark_point(size=80, filled=False, opacity=1, style="measured").encode(
-        y=alt.Y(y, **up), shape=shape, **tips
-    )
+    dots = base.mark_point(size=80, filled=False, opacity=1, style="measured").encode(y=alt.Y(y, **up), shape=shape, **tips)
     layers = [base.mark_rule(strokeWidth=1.5).encode(y=alt.Y(low, **up), y2=high), dots] if band else [dots]
     said = f"{len(data)} points, {name}. " + axis_words(data, x, y, x_title, y_title, (log_x, log_y))
     return finish(alt.layer(*layers), alt_text=said, **words)
@@ -157,20 +128,9 @@ def _rows(column: str, order: Sequence[str], gap: float = 0.0) -> alt.Y:
     return alt.Y(column, type="nominal", sort=list(order), axis=axis, scale=alt.Scale(paddingInner=gap))
 
 
-def ranges(
-    frame,
-    category: str,
-    x: str,
-    low: str,
-    high: str,
-    color: str | None = None,
-    *,
-    price: tuple[str, str] | None = None,
-    x_title: str,
-    log_x: bool = False,
-    sort: bool | str = True,
-    **words,
-):
+def ranges(frame, category: str, x: str, low: str, high: str, color: str | None = None, *,
+           price: tuple[str, str] | None = None, x_title: str, log_x: bool = False, sort: bool | str = True,
+           **words):
     """Typical values as dots on thick model intervals, thin lines for the prices' range.
 
     sort: cheapest on top (by the first series of `color`), "width": widest interval on top, False: as they come.
@@ -183,21 +143,10 @@ def ranges(
     across["axis"].grid = True
     offset = {"yOffset": alt.YOffset(color, type="nominal", sort=list(data[color].unique()))} if color else {}
     base = alt.Chart(data).encode(y=_rows(category, order, 0.3 if color else 0.0), **offset, **_colour(data, color))
-    tips = _tips(
-        {
-            category: "Category",
-            color: "Series",
-            x: x_title,
-            low: "low end, model",
-            high: "high end, model",
-            p_low: "low end, prices",
-            p_high: "high end, prices",
-        }
-    )
-    layers = [
-        base.mark_rule(strokeWidth=7, opacity=0.35).encode(x=alt.X(low, **across), x2=high, **tips),
-        base.mark_point(size=60, filled=True, opacity=1).encode(x=alt.X(x, **across), **tips),
-    ]
+    tips = _tips({category: "Category", color: "Series", x: x_title, low: "low end, model", high: "high end, model",
+                  p_low: "low end, prices", p_high: "high end, prices"})
+    layers = [base.mark_rule(strokeWidth=7, opacity=0.35).encode(x=alt.X(low, **across), x2=high, **tips),
+              base.mark_point(size=60, filled=True, opacity=1).encode(x=alt.X(x, **across), **tips)]
     if price:
         layers.insert(0, base.mark_rule(strokeWidth=1.25).encode(x=alt.X(p_low, **across), x2=p_high))
     rows = len(order) * (ROW_PX + (12 * (data[color].nunique() - 1) if color else 0))
@@ -218,9 +167,7 @@ def bars(frame, category: str, x: str, part: str | None = None, *, x_title: str,
     ranked = data.assign(rank=[parts.index(p) for p in data[part]]) if part else data
     base = alt.Chart(ranked).encode(y=_rows(category, order))
     tips = _tips({category: "Category", part: "Part", x: x_title})
-    drawn = base.mark_bar(height={"band": 0.62}).encode(
-        x=alt.X(x, **across), **_colour(data, part, "square"), **stack, **tips
-    )
+    drawn = base.mark_bar(height={"band": 0.62}).encode(x=alt.X(x, **across), **_colour(data, part, "square"), **stack, **tips)
     total = alt.Text(f"sum({x})", format=",.3~r")
     ends = base.mark_text(style="total", align="left", dx=5).encode(x=alt.X(f"sum({x})", **across), text=total)
     listed = "; ".join(f"{c} {in_words(totals[c])}" for c in order[:8])

@@ -127,13 +127,8 @@ def known_engine(engine: str) -> str:
 
 
 def as_record(result: answers.Estimate) -> dict:
-    """The estimate as plain numbers, for JSON. Null: a kind of token that does not flow."""
+    """The estimate as plain numbers, for JSON."""
     serving, deployed = result.serving, result.deployment
-    flows = {
-        "output": serving.output_tok_per_s,
-        "input": serving.input_tok_per_s,
-        "cached input": serving.cached_tok_per_s,
-    }
     return {
         "model": deployed.model.id,
         "accelerator": deployed.accelerator.id,
@@ -145,10 +140,19 @@ def as_record(result: answers.Estimate) -> dict:
         "utilisation": result.utilisation,
         "price": asdict(result.price),
         "allocation": result.allocation,
-        "usd_per_mtok": {kind: answers.ranges(result, name) if flows[kind] else None for kind, name in KINDS.items()},
+        "usd_per_mtok": costs(result),
         "support": result.support,
         "per_replica": speed(serving),
         "data_date": tables.data_date(),
+    }
+
+
+def costs(result: answers.Estimate) -> dict:
+    """USD per million tokens of each kind with its ranges; null for a kind of token that does not flow."""
+    flows = dict(zip(KINDS, ("output_tok_per_s", "input_tok_per_s", "cached_tok_per_s"), strict=True))
+    return {
+        kind: answers.ranges(result, name) if getattr(result.serving, flows[kind]) else None
+        for kind, name in KINDS.items()
     }
 
 

@@ -1,51 +1,15 @@
-"""Frozen records that carry data into the model. Each is checked once, here, at the door; no record computes."""
+"""Frozen records that carry data into the model. Each is checked once, at the door; no record computes."""
 
-import dataclasses
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-
-class InputError(ValueError):
-    """A value refused at the door. The message names the field, the value and what was expected."""
-
-
-class UnknownName(InputError):
-    """A name that no table holds. The message gives the nearest ones."""
-
-
-def at_least(bound, *, below=math.inf, **options):
-    """Field whose value (scalar or array) must lie in [bound, below]."""
-    return field(metadata={"low": bound, "high": below}, **options)
-
-
-def check_range(name, value, *, low=0.0, high=math.inf, exclusive=False):
-    """Return value as given; raise InputError unless all of it is a finite number in [low, high] ((low when exclusive)."""
-    try:
-        array = np.asarray(value, dtype=float)
-    except (TypeError, ValueError):
-        raise InputError(f"{name} is {value!r}; expected a number") from None
-    good = np.isfinite(array) & ((array > low) if exclusive else (array >= low)) & (array <= high)
-    if not good.all():
-        bad = array[~good].flat[0]
-        above = f"above {low:g}" if exclusive else f"at least {low:g}"
-        limit = f" and at most {high:g}" if math.isfinite(high) else ""
-        raise InputError(f"{name} is {bad:g}; expected a finite number {above}{limit}")
-    return value
-
-
-def _check(record) -> None:
-    """Hold every field of a record to the range its declaration gives."""
-    for item in dataclasses.fields(record):
-        value = getattr(record, item.name)
-        label = f"{type(record).__name__}.{item.name}"
-        if "low" in item.metadata and value is not None:
-            check_range(label, value, low=item.metadata["low"], high=item.metadata["high"])
-        elif isinstance(value, Mapping):
-            for key, entry in value.items():
-                check_range(f"{label}[{key}]", entry, low=0, exclusive=True)
+from costpertoken.model.door import InputError as InputError
+from costpertoken.model.door import UnknownName as UnknownName
+from costpertoken.model.door import at_least as at_least
+from costpertoken.model.door import check
+from costpertoken.model.door import check_range as check_range
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +48,7 @@ class Model:
     native_weights: str = "bf16"
     native_expert_weights: str = ""
 
-    __post_init__ = _check
+    __post_init__ = check
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +69,7 @@ class Accelerator:
     link_domain: int = at_least(1, default=1)
     pcie_bytes_per_s: float = at_least(0.0, default=0.0)
 
-    __post_init__ = _check
+    __post_init__ = check
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +90,7 @@ class Precision:
     expert_math: str = "bf16"
     head_math: str = "bf16"
 
-    __post_init__ = _check
+    __post_init__ = check
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +132,7 @@ class Efficiency:
     ttft_burst: float = at_least(0.0)  # share of the batch's prompts that one waits behind
     ttft_queue: float = at_least(0.0)  # of the wait for a free place by Little's law
 
-    __post_init__ = _check
+    __post_init__ = check
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,7 +152,7 @@ class Deployment:
     ep: int | np.ndarray = at_least(1, default=1)
 
     def __post_init__(self) -> None:
-        _check(self)
+        check(self)
         check_parallelism(self)
 
 
@@ -223,7 +187,7 @@ class Workload:
     cached_share: float | np.ndarray = at_least(0.0, below=0.999, default=0.0)
     concurrency: float | np.ndarray | None = at_least(1, default=None)
 
-    __post_init__ = _check
+    __post_init__ = check
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,7 +202,7 @@ class Price:
     n_offers: int = at_least(0, default=1)
 
     def __post_init__(self) -> None:
-        _check(self)
+        check(self)
         if not self.low <= self.usd_per_hour <= self.high:
             raise InputError(
                 f"Price.usd_per_hour is {self.usd_per_hour:g}; expected it within low {self.low:g} to high {self.high:g}"
