@@ -97,12 +97,12 @@ def points(frame, x: str, y: str, color: str | None = None, *, name: str = "meas
            log_y: bool = False, zero: bool = True, **words):
     """Measured points, hollow, `name` in the legend; error bars where `band` names columns; `label`: tooltip column."""
     low, high = band or (None, None)
-    data = _columns(frame, x, y, color, label, low, high).assign(kind=name)
+    data = _columns(frame, x, y, color, label, low, high).assign(mark_kind=name)
     across = alt.X(x, **quantity(data, [x], x_title, log=log_x, zero=False))
     up = quantity(data, [c for c in (y, low, high) if c], y_title, log=log_y, zero=zero, side="y")
     base = alt.Chart(data).encode(x=across, **_colour(data, color, "stroke", OVER_TITLE))
     tips = _tips({label: "Point", color: "Series", x: x_title or "Date", y: y_title, low: "low end", high: "high end"})
-    shape = alt.Shape("kind:N", scale=alt.Scale(range=["diamond"]), title=None)
+    shape = alt.Shape("mark_kind:N", scale=alt.Scale(range=["diamond"]), title=None, **({} if color else {"legend": None}))
     dots = base.mark_point(size=80, filled=False, opacity=1, style="measured").encode(y=alt.Y(y, **up), shape=shape, **tips)
     layers = [base.mark_rule(strokeWidth=1.5).encode(y=alt.Y(low, **up), y2=high), dots] if band else [dots]
     said = f"{len(data)} points, {name}. " + axis_words(data, x, y, x_title, y_title, (log_x, log_y))

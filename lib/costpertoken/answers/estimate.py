@@ -46,6 +46,7 @@ def deployment(
         accelerator=accelerator,
         precision=formats,
         efficiency=tables.efficiency(accelerator, formats, engine=engine),
+        engine=engine,
         tp=tp,
         pp=pp,
         dp=dp,
@@ -156,7 +157,8 @@ def estimate(
         check_range("requests_per_s", requests_per_s, exclusive=True)
         workload, replicas, utilisation = at_load(deployed, workload, requests_per_s)
     serving = serve_workload(deployed, workload)
-    interval, support = cost_interval(deployed.accelerator.id, deployed.model.id, backlog=workload.concurrency is None)
+    backlog = workload.concurrency is None
+    interval, support = cost_interval(deployed.accelerator.id, deployed.model.id, deployed.engine, backlog=backlog)
     return Estimate(
         deployment=deployed,
         workload=workload,

@@ -23,7 +23,7 @@ PRIOR_WEIGHT = 3.0
 #: A row further off than this (in logs) is held there: no prediction at all must not decide the fit.
 FURTHEST = 3.0
 #: Engines get faster: a measurement counts half as much for each such time that it is older than the newest of its kind.
-HALF_LIFE_YEARS = 0.25
+HALF_LIFE_YEARS = 0.2
 DATE_LENGTH = len("2026-01-31")
 #: Step of the logs of the constants in derivatives.
 STEP = 1e-5

@@ -41,7 +41,11 @@ REGIMES = {
     "prefill-only": "prompts only",
     "other": "none of these",
 }
-NAMES = {"f16": "fp16", "f32": "fp32", "nvfp4": "fp4"}
+#: Other names of number formats, as benchmarks print them.
+NAMES = {
+    "f16": "fp16", "float16": "fp16", "half": "fp16", "bfloat16": "bf16", "f32": "fp32", "float32": "fp32", "nvfp4": "fp4",
+    "fp8_e4m3": "fp8", "e4m3": "fp8", "w8a8": "int8", "w4a16": "int4", "gptq": "int4", "awq": "int4-awq",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +118,7 @@ def _prepare(row) -> dict:
         degrees = _degrees(row, made["family"])
         counts, formats, vendor = _counted(row.model_id, row.accelerator_id, weights, row.kv_precision, *degrees)
     except InputError as error:
-        return made | {"reason": f"not scorable: {error}"}
+        return made | {"reason": str(error)}
     tp, pp, dp = degrees
     n_accel = row.n_accel if row.n_accel > 0 else float(tp * pp * dp)
     return made | {
@@ -195,7 +199,7 @@ def _counted(model_id, accelerator_id, weights, kv, tp, pp, dp) -> tuple[Counts,
     model, accelerator = tables.model(model_id), tables.accelerator(accelerator_id)
     if model.n_heads % tp:
         model = replace(model, n_heads=-(-model.n_heads // tp) * tp)
-    precision = tables.precision(weights, cache=kv.lower() or None)
+    precision = tables.precision(weights, cache=NAMES.get(kv.lower(), kv.lower()) or None)
     placed = Deployment(
         model=model, accelerator=accelerator, precision=precision, efficiency=IDEAL, tp=tp, pp=pp, dp=dp
     )

@@ -7,7 +7,19 @@ from costpertoken import tables
 from costpertoken.evidence.validate import figures
 
 #: What makes two measurements the same configuration, software apart.
-SAME = ["model_id", "accelerator_id", "n_accel", "tp", "pp", "weight_precision", "isl", "osl", "concurrency", "regime", "metric"]
+SAME = [
+    "model_id",
+    "accelerator_id",
+    "n_accel",
+    "tp",
+    "pp",
+    "weight_precision",
+    "isl",
+    "osl",
+    "concurrency",
+    "regime",
+    "metric",
+]
 ALIKE = {"llama-3.1-70b": "llama-3-70b", "llama-3.3-70b": "llama-3-70b", "llama-3.1-8b": "llama-3-8b"}
 
 
@@ -38,7 +50,9 @@ def repeats(measured: pd.DataFrame) -> pd.DataFrame:
         grouped = frame.groupby(keys, dropna=False)["value"]
         spread = ((grouped.max() - grouped.min()) / 2 / grouped.mean())[grouped.size() > 1]
         quarter, median, upper = np.quantile(spread, [0.25, 0.5, 0.75])
-        out.append({"compared": name, "n": len(spread), "median": median, "lower_quarter": quarter, "upper_quarter": upper})
+        out.append(
+            {"compared": name, "n": len(spread), "median": median, "lower_quarter": quarter, "upper_quarter": upper}
+        )
     return pd.DataFrame(out)
 
 

@@ -78,16 +78,35 @@ def table(fitted: Fit, as_of: str) -> pd.DataFrame:
     )
 
 
-def seen() -> dict[str, set[str]]:
-    """Accelerators, models and engine families that the measurements hold."""
+def seen() -> dict[str, set]:
+    """Accelerators and models that were measured, and under which engine families each vendor's accelerators were."""
+    return _seen(tables.data_dir())
+
+
+@cache
+def _seen(folder: Path) -> dict[str, set]:
     measured = tables.read("measurements")
-    return {name: set(measured[f"{name}_id"]) for name in ("accelerator", "model")}
+    columns = ["accelerator_id", "engine", "engine_version", "source_date"]
+    rows = measured[columns].drop_duplicates().itertuples(index=False)
+    pairs = {(tables.accelerator(row[0]).vendor, tables.engine_family(*row[1:])) for row in rows}
+    return {"accelerator": set(measured["accelerator_id"]), "model": set(measured["model_id"]), "software": pairs}
 
 
-def case_of(accelerator_id: str, model_id: str, known: dict[str, set[str]]) -> list[str]:
-    """What is new about a prediction: the cases whose errors it is judged by."""
-    new = [name for name, value in (("accelerator", accelerator_id), ("model", model_id)) if value not in known[name]]
-    return new or ["release"]
+def case_of(accelerator_id: str, model_id: str, family: str) -> list[str]:
+    """What is new about a prediction: the cases whose errors it is judged by. A vendor's accelerator under an engine that
+    was never measured on one counts as a new accelerator."""
+    known, software = seen(), (tables.accelerator(accelerator_id).vendor, family)
+    new = ["accelerator"] if accelerator_id not in known["accelerator"] or software not in known["software"] else []
+    return new + (["model"] if model_id not in known["model"] else []) or ["release"]
+
+
+def novelty(accelerator_id: str, model_id: str, family: str) -> str:
+    """What is new about a prediction, in words; '' if nothing."""
+    known, vendor = seen(), tables.accelerator(accelerator_id).vendor
+    new = [f"{accelerator_id} never measured"] if accelerator_id not in known["accelerator"] else []
+    if not new and (vendor, family) not in known["software"]:
+        new = [f"{vendor} never measured under {family or 'this engine'}"]
+    return " and ".join(new + ([f"{model_id} never measured"] if model_id not in known["model"] else []))
 
 
 def log_interval(case: list[str], kind: str, regime: str, arch: str, residuals: pd.DataFrame) -> tuple[float, float]:
@@ -105,21 +124,19 @@ def log_interval(case: list[str], kind: str, regime: str, arch: str, residuals: 
     return min(low for low, _ in ends), max(high for _, high in ends)
 
 
-def cost_interval(accelerator_id: str, model_id: str, *, backlog: bool) -> tuple[tuple[float, float], str]:
+def cost_interval(accelerator_id: str, model_id: str, engine: str, *, backlog: bool) -> tuple[tuple[float, float], str]:
     """(low, high) as factors of a cost at LEVEL, and what the model has seen of it. A backlog is judged by the errors of
     offline throughput, a number of requests in flight by those of closed-loop TPOT; a factor never excludes 1.
     """
-    return _cost_interval(tables.data_dir(), accelerator_id, model_id, backlog)
+    return _cost_interval(tables.data_dir(), accelerator_id, model_id, engine, backlog)
 
 
 @cache
-def _cost_interval(folder: Path, accelerator_id: str, model_id: str, backlog: bool) -> tuple[tuple[float, float], str]:
-    case = case_of(accelerator_id, model_id, seen())
+def _cost_interval(folder: Path, accelerator_id, model_id, engine, backlog) -> tuple[tuple[float, float], str]:
     kind, regime = ("throughput", "offline-max-throughput") if backlog else ("tpot", "closed-loop")
-    low, high = log_interval(case, kind, regime, architecture([model_id])[0], tables.read("residuals"))
+    case, residuals = case_of(accelerator_id, model_id, engine), tables.read("residuals")
+    low, high = log_interval(case, kind, regime, architecture([model_id])[0], residuals)
     if backlog:  # cost goes with the inverse of throughput
         low, high = -high, -low
-    support = (
-        "supported" if case == ["release"] else "extrapolated: " + " and ".join(f"{c} never measured" for c in case)
-    )
-    return (float(np.exp(min(low, 0.0))), float(np.exp(max(high, 0.0)))), support
+    new = novelty(accelerator_id, model_id, engine)
+    return (float(np.exp(min(low, 0.0))), float(np.exp(max(high, 0.0)))), f"extrapolated: {new}" if new else "supported"

@@ -7,7 +7,7 @@ from costpertoken import tables
 from costpertoken.evidence.constants import calibrated
 from costpertoken.evidence.observations import observe
 from costpertoken.evidence.predict import fits, predict
-from costpertoken.evidence.uncertain import KIND, architecture, case_of, log_interval, seen
+from costpertoken.evidence.uncertain import KIND, architecture, case_of, log_interval, novelty
 from costpertoken.model.records import InputError
 
 ADDED = ("predicted", "low", "high", "support", "reason")
@@ -16,25 +16,21 @@ GROUPS = ("regime", "accelerator_id", "model_id")
 
 def supports(frame: pd.DataFrame, has_room: np.ndarray) -> list[tuple[str, str]]:
     """(support, why) of each predicted row: supported, or extrapolated past what was measured."""
-    known = seen()
     out = []
     for row, room in zip(frame.itertuples(index=False), has_room, strict=True):
-        why = [
-            f"{name} never measured" for name in case_of(row.accelerator_id, row.model_id, known) if name != "release"
-        ]
-        why += [] if row.family else ["engine unknown: constants for all engines"]
+        why = [novelty(row.accelerator_id, row.model_id, row.family)]
         why += [] if room else ["by the model's memory it would not fit"]
-        out.append(("extrapolated" if why else "supported", "; ".join([*why, row.noted] if row.noted else why)))
+        told = [words for words in (*why, row.noted) if words]
+        out.append(("extrapolated" if any(why) else "supported", "; ".join(told)))
     return out
 
 
 def intervals(frame: pd.DataFrame, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(low, high) of each prediction at 80 %, by its kind, regime and architecture and by what is new about it."""
-    residuals, known = tables.read("residuals"), seen()
-    arch, found = architecture(frame["model_id"]), {}
-    ends = []
+    residuals, arch, found, ends = tables.read("residuals"), architecture(frame["model_id"]), {}, []
     for row, kind_of in zip(frame.itertuples(index=False), arch, strict=True):
-        key = (tuple(case_of(row.accelerator_id, row.model_id, known)), KIND[row.metric], row.regime, kind_of)
+        case = tuple(case_of(row.accelerator_id, row.model_id, row.family))
+        key = (case, KIND[row.metric], row.regime, kind_of)
         if key not in found:
             found[key] = log_interval(*key, residuals)
         ends.append(found[key])

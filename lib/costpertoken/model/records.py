@@ -146,6 +146,7 @@ class Deployment:
     accelerator: Accelerator
     precision: Precision
     efficiency: Efficiency
+    engine: str = ""  # family whose efficiencies these are, for the record
     tp: int | np.ndarray = at_least(1, default=1)
     pp: int | np.ndarray = at_least(1, default=1)
     dp: int | np.ndarray = at_least(1, default=1)
