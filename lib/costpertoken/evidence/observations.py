@@ -13,6 +13,7 @@ import pandas as pd
 from costpertoken import tables
 from costpertoken.model.counts import Counts, count, stack
 from costpertoken.model.records import Deployment, Efficiency, InputError
+from costpertoken.model.units import GB
 
 REQUIRED = ("id", "model_id", "accelerator_id", "regime", "metric", "value")
 OPTIONAL = (
@@ -119,6 +120,9 @@ def _prepare(row) -> dict:
         counts, formats, vendor = _counted(row.model_id, row.accelerator_id, weights, row.kv_precision, *degrees)
     except InputError as error:
         return made | {"reason": str(error)}
+    if counts.held_bytes > counts.memory_bytes:
+        held, there = counts.held_bytes / GB, counts.memory_bytes / GB
+        return made | {"reason": f"weights need {held:,.1f} GB on each accelerator, {there:,.1f} GB are there"}
     tp, pp, dp = degrees
     n_accel = row.n_accel if row.n_accel > 0 else float(tp * pp * dp)
     return made | {
