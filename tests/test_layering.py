@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 LIB = Path(__file__).resolve().parents[1] / "lib"
-MODEL_ORDER = ["units", "door", "records", "transformer", "counts", "roofline", "serving", "levers", "audio"]
+MODEL_ORDER = ["units", "door", "records", "transformer", "counts", "roofline", "serving", "pools", "levers", "audio"]
 #: A room of costpertoken -> the rooms it may import (its own aside).
 MAY = {
     "model": set(),

@@ -5,6 +5,7 @@
 
 import importlib
 
+from costpertoken.model.pools import Pools, disaggregate
 from costpertoken.model.records import (
     Accelerator,
     Deployment,
@@ -29,6 +30,7 @@ __all__ = [
     "Efficiency",
     "InputError",
     "Model",
+    "Pools",
     "Precision",
     "Price",
     "Serving",
@@ -39,6 +41,7 @@ __all__ = [
     "allocate",
     "batch_limit",
     "capacity",
+    "disaggregate",
     "serve",
     "serve_static",
 ]

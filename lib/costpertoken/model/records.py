@@ -139,7 +139,8 @@ class Efficiency:
 class Deployment:
     """A model on accelerators: one replica of tp x pp x dp of them. The four degrees may be arrays.
 
-    dp above 1 is attention data parallelism: attention weights are replicated and the experts shared by all ranks.
+    dp above 1 is attention data parallelism: attention weights are replicated and the experts shared by all ranks. ep says
+    over how many ranks whole experts are spread; bytes and FLOP a rank are those of slices, and imbalance is left out.
     """
 
     model: Model
