@@ -18,8 +18,9 @@ PRECISION = Precision(id="bf16", dense_bytes=2, expert_bytes=2, head_bytes=2, ca
 #: Everything at its data sheet, nothing beside it.
 IDEAL = Efficiency(
     weight_bandwidth=1, cache_bandwidth=1, dense_peak=1, expert_peak=1, head_peak=1, attention_peak=1, overlap=0,
-    expert_bandwidth=1, activation_passes=0, activation_replicated=1, link_bandwidth=1, link_latency_s=0, pcie_bandwidth=1, pcie_latency_s=0, host_step_s=0,
-    host_layer_s=0, host_moe_layer_s=0, host_sequence_s=0, memory_usable=1, reserve_bytes=0, output_reserved=1,
+    expert_bandwidth=1, activation_passes=0, activation_replicated=1,
+    link_bandwidth=1, link_latency_s=0, pcie_bandwidth=1, pcie_latency_s=0,
+    host_step_s=0, host_layer_s=0, host_moe_layer_s=0, host_sequence_s=0, memory_usable=1, reserve_bytes=0, output_reserved=1,
     max_batch=10_000, window_held=0, prefill_stall=1, ttft_base_s=0, ttft_own=1,
     ttft_steps=0.5, ttft_burst=0, ttft_queue=1,
 )  # fmt: skip

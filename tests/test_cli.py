@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from costpertoken import tables
 from costpertoken.cli import main
 from costpertoken.cli.cost import cost
 
@@ -143,31 +142,14 @@ def test_a_load_sets_the_replicas(answered):
     assert plain["n_replicas"] > 1 and carried == pytest.approx(100)
 
 
-def lucky() -> tuple[str, ...]:
-    """A configuration that serves at the typical constants and not at the worse ones."""
-    from costpertoken.answers import estimate as one
-    from costpertoken.model.records import Workload
-
-    asked = Workload(input_tokens=1000, output_tokens=500)
-    for model in ("deepseek-v3", "kimi-k2", "glm-4.5", "mixtral-8x22b"):
-        for accelerator in tables.ids("accelerators"):
-            fits = {}
-            for case in ("typical", "worse"):
-                try:
-                    deployed = one.deployment(model, accelerator, tp=8, case=case)
-                except one.InputError:
-                    break
-                fits[case] = int(one.serve_workload(deployed, asked).status) == 0
-            if fits.get("typical") and not fits["worse"]:
-                return ("cost", "-m", model, "-a", accelerator, "--tp", "8", "--price", "2")
-    pytest.fail("every configuration fits in both cases: look for another one")
+def test_the_engine_changes_the_answer(answered):
+    speeds = {name: answered(*ONE, "--engine", name)["per_replica"]["output_tok_per_s"] for name in ("vllm", "sglang")}
+    assert speeds["vllm"] != speeds["sglang"]
 
 
-def test_what_fits_only_with_luck_has_no_upper_end(run, answered):
-    words = lucky()
-    at = answered(*words)["usd_per_mtok"]["output"]
-    assert at["model_low"] < at["value"] and at["model_high"] is at["high"] is None
-    assert "the band has no upper end" in " ".join(run(*words)[1].split())
+def test_an_unknown_engine_names_the_nearest(refused):
+    err = refused(*ONE, "--engine", "vlm")
+    assert "unknown engine 'vlm'" in err and "vllm" in err
 
 
 # ---- names that no table holds
@@ -317,13 +299,13 @@ def test_a_broken_cell_is_named(refused, broken, table, pattern, new, says):
         ("models", r"^(llama-3.1-70b,)", r'\1"', ["cannot be read"]),
         ("models", r"^llama-3.1-8b,", "llama-3.1-70b,", ["column id: 'llama-3.1-70b' stands there twice"]),
         (
-            "efficiency",
+            "calibration",
             r"^weight_bandwidth,",
             "weight_bandwidht,",
             ["'weight_bandwidht' is unknown", "weight_bandwidth"],
         ),
-        ("efficiency", r"^weight_bandwidth,.*\n", "", ["no row for weight_bandwidth"]),
-        ("efficiency", r"^(weight_bandwidth,,,,)[\d.]+", r"\g<1>92", ["weight_bandwidth is 92", "at most"]),
+        ("calibration", r"^weight_bandwidth,.*\n", "", ["no row for weight_bandwidth"]),
+        ("calibration", r"^(weight_bandwidth,,,,)[\d.]+", r"\g<1>92", ["weight_bandwidth is 92", "at most"]),
         ("precisions", r"^fp8,", "fp-8,", ["unknown precision 'fp8'", "fp-8"]),
     ],
 )
@@ -334,7 +316,7 @@ def test_a_broken_table_is_named(refused, broken, table, pattern, new, says):
     assert f"data/{table}.csv" in err or table == "precisions"
 
 
-@pytest.mark.parametrize("table", ["models", "accelerators", "precisions", "efficiency", "gpu_prices", "codebook"])
+@pytest.mark.parametrize("table", ["models", "accelerators", "precisions", "calibration", "gpu_prices", "codebook"])
 @pytest.mark.parametrize("content", [None, b"", b"\xff\xfe\x00"])
 def test_a_missing_or_unreadable_table_is_named(refused, broken, table, content):
     path = broken(table, r"\Z", "") / f"{table}.csv"

@@ -1,22 +1,16 @@
-"""What tables turn rows into: units scaled by hand, medians recounted, formats, and constants whose worse end is worse."""
+"""What tables turn rows into: units scaled by hand, medians recounted, formats, constants and engines."""
 
 import csv
 from pathlib import Path
 from statistics import median
 
-import numpy as np
 import pytest
 
 from costpertoken import tables
-from costpertoken.answers import estimate as one
-from costpertoken.model.counts import count, stack
 from costpertoken.model.records import InputError, UnknownName
-from costpertoken.model.serving import steady_state
 from costpertoken.model.transformer import parameters, weight_bytes
-from costpertoken.money.cost import allocate
 
 DATA = Path(__file__).resolve().parents[1] / "data"
-CASES = ("worse", "typical", "better")
 
 
 def raw(table: str) -> list[dict[str, str]]:
@@ -210,43 +204,27 @@ def test_constants_follow_the_format_that_multiplies():
     assert int4.dense_peak == bf16.dense_peak
 
 
-def test_typical_lies_between_the_ends():
+def test_engines_have_their_own_constants():
     h100, fp8 = tables.accelerator("h100-sxm"), tables.precision("fp8")
-    found = [tables.efficiency(h100, fp8, case=case) for case in CASES]
-    for name in found[0].__dataclass_fields__:
-        worse, typical, better = (getattr(item, name) for item in found)
-        assert worse <= typical <= better or worse >= typical >= better, name
+    found = [tables.efficiency(h100, fp8, engine=name) for name in ("vllm", "sglang", "no-such-engine")]
+    assert len({item.host_sequence_s for item in found}) == 3
+    assert len({item.weight_bandwidth for item in found}) == 1
 
 
-def test_an_unknown_case_is_refused():
-    with pytest.raises(InputError, match="case is 'best'; expected typical, worse or better"):
-        tables.efficiency(tables.accelerator("l4"), tables.precision("bf16"), case="best")
-
-
-@pytest.fixture(scope="module")
-def every() -> dict:
-    """Counts and constants of all models on all accelerators, as many of them together as is allowed: one row each."""
-    kept = {case: [] for case in CASES}
-    for model_id in tables.ids("models"):
-        for accelerator_id in tables.ids("accelerators"):
-            deployed = one.deployment(model_id, accelerator_id)
-            deployed = one.replace(deployed, tp=one.degrees_of(deployed)[-1])
-            for case in CASES:
-                kept[case].append((count(deployed), one.at_case(deployed, case).efficiency))
-    return {case: tuple(stack(list(column)) for column in zip(*rows, strict=True)) for case, rows in kept.items()}
-
-
-@pytest.mark.parametrize(("isl", "osl"), [(1000, 500), (1, 200), (400, 1)])
-@pytest.mark.parametrize("demand", [1.0, 16.0, np.inf], ids=["alone", "sixteen", "backlog"])
-@pytest.mark.parametrize("kind", ["output_usd_per_mtok", "input_usd_per_mtok"])
-def test_worse_constants_are_never_better(every, isl, osl, demand, kind):
-    worse, typical, better = (
-        getattr(allocate(steady_state(*every[case], isl, osl, demand), usd_per_hour=1.0), kind) for case in CASES
-    )
-    served = np.isfinite(typical)
-    assert served.sum() > 1000
-    assert np.isfinite(better[served]).all(), "what fits at the typical constants fits at the better ones"
-    assert not (np.isfinite(worse) & ~served).any()
-    assert (better[served] <= typical[served] * (1 + 1e-12)).all()
-    both = served & np.isfinite(worse)
-    assert (typical[both] <= worse[both] * (1 + 1e-12)).all()
+@pytest.mark.parametrize(
+    ("engine", "version", "date", "family"),
+    [
+        ("TensorRT-LLM", "0.14.0", "2024-11-01", "tensorrt-llm"),
+        ("TensorRT-LLM", "1.2.0rc6", "", "tensorrt-llm-pytorch"),
+        ("TensorRT-LLM (PyTorch backend)", "0.20", "", "tensorrt-llm-pytorch"),
+        ("CUDA 12.4", "", "2024-08-28", "tensorrt-llm"),
+        ("vLLM", "0.5.2", "", "vllm-2024"),
+        ("vLLM", "", "2024-11-01", "vllm-2024"),
+        ("vllm", "0.12.0", "", "vllm"),
+        ("vLLM", "", "", "vllm"),
+        ("Something new", "1.0", "2026-01-01", ""),
+        ("", "", "", ""),
+    ],
+)
+def test_family_of_an_engine(engine, version, date, family):
+    assert tables.engine_family(engine, version, date) == family

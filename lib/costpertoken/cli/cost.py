@@ -94,9 +94,8 @@ def estimated(
         raise InputError("--concurrency and --requests-per-s contradict each other: one load sets the other; give one")
     if requests_per_s is not None and utilisation != 1.0:
         raise InputError("--utilisation and --requests-per-s contradict each other: the load decides it; give one")
-    load = Workload(
-        input_tokens=input_tokens, output_tokens=output_tokens, cached_share=cached_share, concurrency=concurrency
-    )
+    lengths = {"input_tokens": input_tokens, "output_tokens": output_tokens, "cached_share": cached_share}
+    load = Workload(**lengths, concurrency=concurrency)
     deployed = answers.deployment(
         model,
         accelerator,
@@ -113,9 +112,8 @@ def estimated(
         deployed = answers.replace(deployed, tp=answers.best_tp(deployed, load))
     where = {"commitment": commitment, "cloud_class": cloud_class, "provider": provider, "region": region}
     rent = chosen_price(accelerator, price, **where)
-    return answers.estimate(
-        deployed, load, rent, allocation=allocation, requests_per_s=requests_per_s, utilisation=utilisation
-    )
+    asked = {"allocation": allocation, "requests_per_s": requests_per_s, "utilisation": utilisation}
+    return answers.estimate(deployed, load, rent, **asked)
 
 
 def known_engine(engine: str) -> str:

@@ -35,19 +35,11 @@ def disaggregate(
     accelerator of the sending replica; it delays the first token, and a link slower than the prompts stretches them. Left
     out: queueing between the pools. NaN where a pool does not fit (status, as in serving.STATUS).
     """
-    isl, osl = check_range("input_tokens", input_tokens, low=1), check_range("output_tokens", output_tokens, low=1)
-    check_range("transfer_bytes_per_s", transfer_bytes_per_s, exclusive=True)
     demand = np.inf if concurrency is None else check_range("concurrency", concurrency, low=1)
-    if prefill.model.id != decode.model.id:
-        raise InputError(
-            f"prefill serves {prefill.model.id} and decode {decode.model.id}; expected one model in both pools"
-        )
-    senders, counts = count(prefill), count(decode)
-    prompt = {"prefill_tokens": isl, "pairs_per_token": 0.5 * isl}
-    prompt_s = step_of(senders, prefill.efficiency, decode=0.0, context_tokens=0.0, **prompt).step_s
-    transfer_s = held_tokens(senders, isl) * senders.cache_bytes_per_token / transfer_bytes_per_s
+    check_pools(prefill, decode, input_tokens, output_tokens, transfer_bytes_per_s)
+    isl, osl, counts = input_tokens, output_tokens, count(decode)
+    prompt_s, transfer_s, sending = prefill_pool(prefill, isl, transfer_bytes_per_s)
     batch, status, _ = steady_batch(counts, decode.efficiency, isl, osl, demand)
-    _, sending, _ = steady_batch(senders, prefill.efficiency, isl, 1.0, 1.0)
     step_s = step_of(counts, decode.efficiency, decode=batch, context_tokens=isl + 0.5 * osl).step_s
     requests = np.where(sending == 0, batch / (osl * step_s), np.nan)
     ratio = requests * np.maximum(prompt_s, transfer_s)
@@ -62,3 +54,23 @@ def disaggregate(
         output_tok_per_s=requests * osl,
         status=np.where(status == 0, sending, status),
     )
+
+
+def check_pools(prefill: Deployment, decode: Deployment, input_tokens, output_tokens, transfer_bytes_per_s) -> None:
+    """Refuse lengths and rates out of range, and two pools that serve two models."""
+    check_range("input_tokens", input_tokens, low=1)
+    check_range("output_tokens", output_tokens, low=1)
+    check_range("transfer_bytes_per_s", transfer_bytes_per_s, exclusive=True)
+    if prefill.model.id != decode.model.id:
+        raise InputError(
+            f"prefill serves {prefill.model.id} and decode {decode.model.id}; expected one model in both pools"
+        )
+
+
+def prefill_pool(deployment: Deployment, isl, transfer_bytes_per_s):
+    """(seconds of one prompt, seconds to send its cache, status) on one prefill replica."""
+    counts = count(deployment)
+    prompt = {"prefill_tokens": isl, "pairs_per_token": 0.5 * isl}
+    prompt_s = step_of(counts, deployment.efficiency, decode=0.0, context_tokens=0.0, **prompt).step_s
+    transfer_s = held_tokens(counts, isl) * counts.cache_bytes_per_token / transfer_bytes_per_s
+    return prompt_s, transfer_s, steady_batch(counts, deployment.efficiency, isl, 1.0, 1.0)[1]

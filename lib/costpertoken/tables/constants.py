@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from costpertoken.model.counts import math_format
-from costpertoken.model.records import Accelerator, Efficiency, Precision
-from costpertoken.tables.read import data_dir, typed
+from costpertoken.model.records import Accelerator, Efficiency, InputError, Precision
+from costpertoken.tables.read import data_dir, nearest, typed
 
 #: Field of Efficiency -> (constant of the table, operator class whose number format picks the row).
 FIELDS = {"expert_peak": ("expert_peak", "expert"), "head_peak": ("dense_peak", "head")}
@@ -36,9 +36,13 @@ def matching_rows(rows: pd.DataFrame, engine: str, vendor: str, fmt: str) -> dic
 def positions(rows: pd.DataFrame, engine: str, vendor: str, fmts: tuple[str, ...]) -> dict[str, int]:
     """Field of Efficiency -> position of the row that gives its value."""
     found = {name: matching_rows(rows, engine, vendor, fmt) for name, fmt in zip(CLASSES, fmts, strict=True)}
-    plain = {field: ("dense", field) for field in Efficiency.__dataclass_fields__ if field not in FIELDS}
-    special = {field: (name, constant) for field, (constant, name) in FIELDS.items()}
-    return {field: found[name][constant] for field, (name, constant) in (plain | special).items()}
+    asked = {field: FIELDS.get(field, (field, "dense")) for field in Efficiency.__dataclass_fields__}
+    known = {constant for constant, _ in asked.values()}
+    if unknown := sorted(set(rows["constant"]) - known):
+        raise InputError(f"constant {unknown[0]!r} is unknown; nearest: {nearest(unknown[0], known)}")
+    if missing := sorted(constant for constant, name in asked.values() if constant not in found[name]):
+        raise InputError(f"no row for {missing[0]} that holds for every engine, vendor and format")
+    return {field: found[name][constant] for field, (constant, name) in asked.items()}
 
 
 def efficiency(of: Accelerator, at: Precision, *, engine: str = "vllm") -> Efficiency:
@@ -49,8 +53,11 @@ def efficiency(of: Accelerator, at: Precision, *, engine: str = "vllm") -> Effic
 @cache
 def _efficiency(folder: Path, engine: str, vendor: str, fmts: tuple[str, ...]) -> Efficiency:
     rows = typed(folder, "calibration")
-    at = positions(rows, engine, vendor, fmts)
-    return Efficiency(**{field: float(rows["value"].iat[i]) for field, i in at.items()})
+    try:
+        at = positions(rows, engine, vendor, fmts)
+        return Efficiency(**{field: float(rows["value"].iat[i]) for field, i in at.items()})
+    except InputError as error:
+        raise InputError(f"data/calibration.csv: {error}") from None
 
 
 def engine_family(engine: str, version: str = "", date: str = "") -> str:
