@@ -98,7 +98,7 @@ def typed(rows: pd.DataFrame) -> pd.DataFrame:
     frame = rows.reindex(columns=[*rows.columns, *(name for name in OPTIONAL if name not in rows)])
     bad = pd.Series("", index=frame.index)
     for name in frame.columns:
-        text = frame[name].fillna("").astype(str).str.strip()
+        text = frame[name].astype(object).where(frame[name].notna(), "").astype(str).str.strip()
         if name in NUMBERS:
             frame[name] = pd.to_numeric(text.replace("", None), errors="coerce").astype(float)
             wrong = ((text != "") & frame[name].isna()) | np.isinf(frame[name]) | (frame[name] < 0)

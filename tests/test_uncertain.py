@@ -1,0 +1,76 @@
+"""Intervals: they hold what they say on rows that the fit had not seen, and widen for what is new."""
+
+import numpy as np
+import pytest
+
+from costpertoken import tables
+from costpertoken.evidence import uncertain
+from costpertoken.evidence.calibrate import fit, log_errors, usable
+from costpertoken.evidence.constants import assignment, efficiency_of
+from costpertoken.evidence.observations import observe
+
+
+@pytest.fixture(scope="module")
+def unseen():
+    """Log errors on H200 rows of constants that were fitted without any, and the interval made from the other rows."""
+    rows = usable(tables.read("measurements")).query("regime == 'offline-max-throughput'")
+    away = rows["accelerator_id"] == "h200-sxm"
+    fitted = fit(observe(rows[~away].sample(500, random_state=1).sort_values("id")))
+    residuals = uncertain.table(fitted, "2026-01").fillna("")
+    seen = observe(rows[away].sample(200, random_state=1).sort_values("id"))
+    error = log_errors(seen, efficiency_of(fitted.values, assignment(seen, fitted.rows)))
+    return error, uncertain.log_interval(["accelerator"], "throughput", "offline-max-throughput", "dense", residuals)
+
+
+def test_intervals_hold_on_an_accelerator_never_seen(unseen):
+    # 200 correlated rows of one accelerator: four of five, give or take what one accelerator may differ from the others.
+    error, (low, high) = unseen
+    held = np.mean((-error >= low) & (-error <= high))
+    assert 0.65 <= held <= 0.97
+
+
+@pytest.mark.parametrize("backlog", [True, False])
+@pytest.mark.parametrize("model_id", ["llama-3.1-70b", "kimi-k2", "mixtral-8x7b"])
+@pytest.mark.parametrize("accelerator_id", ["h100-sxm", "gb200", "mi300x"])
+def test_a_cost_interval_holds_its_own_value(accelerator_id, model_id, backlog):
+    (low, high), support = uncertain.cost_interval(accelerator_id, model_id, "vllm", backlog=backlog)
+    assert 0 < low <= 1 <= high
+    assert (support == "supported") == (accelerator_id == "h100-sxm" and model_id != "kimi-k2")
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (("h100-sxm", "llama-3.1-70b", "vllm"), ""),
+        (("gb200", "llama-3.1-70b", "vllm"), "gb200 never measured"),
+        (("mi300x", "llama-3.1-70b", "vllm"), "AMD never measured under vllm"),
+        (("h100-sxm", "kimi-k2", "vllm"), "kimi-k2 never measured"),
+        (("gb200", "kimi-k2", "vllm"), "gb200 never measured and kimi-k2 never measured"),
+    ],
+)
+def test_what_is_new_is_said(asked, words):
+    assert uncertain.novelty(*asked) == words
+    assert uncertain.case_of(*asked) == (["release"] if not words else uncertain.case_of(*asked))
+    assert ("model" in uncertain.case_of(*asked)) == ("kimi" in words)
+
+
+def test_more_that_is_new_is_never_surer():
+    residuals = tables.read("residuals")
+    asked = ("throughput", "offline-max-throughput", "dense", residuals)
+    spans = [uncertain.log_interval(case, *asked) for case in (["accelerator"], ["accelerator", "model"])]
+    assert spans[1][0] <= spans[0][0] and spans[1][1] >= spans[0][1]
+
+
+def test_summary_by_hand():
+    error = np.log(np.array([0.5, 0.8, 1.0, 1.25, 2.0]))
+    found = uncertain.summary(error)
+    assert found["median_error"] == pytest.approx(0.25) and found["mean_error"] == pytest.approx(
+        (0.5 + 0.2 + 0 + 0.25 + 1) / 5
+    )
+    assert found["bias"] == pytest.approx(0) and found["n_rows"] == 5
+
+
+def test_small_pools_give_way_to_wider_ones():
+    residuals = tables.read("residuals")
+    wide = uncertain.log_interval(["release"], "ttft", "single-stream", "moe", residuals)
+    assert wide == uncertain.log_interval(["release"], "ttft", "single-stream", "", residuals)
