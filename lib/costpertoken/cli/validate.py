@@ -79,14 +79,15 @@ def shown(frame: pd.DataFrame) -> str:
 @click.option(
     "--out",
     type=click.Path(file_okay=False),
-    help="Folder for calibration.csv and residuals.csv. Default: the data in use.",
+    required=True,
+    help="Folder for calibration.csv and residuals.csv.",
 )
 def calibrate(out) -> None:
-    """Fit the efficiency constants to data/measurements.csv and write data/calibration.csv and data/residuals.csv.
+    """Fit the efficiency constants to data/measurements.csv and write calibration.csv and residuals.csv.
 
     The same tables give the same digits. Takes about a minute.
     """
-    folder = Path(out) if out else tables.data_dir()
+    folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     newest = tables.read("measurements")["as_of"].max()
     fitted = fitting.fit_measurements()
