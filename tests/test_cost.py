@@ -39,7 +39,9 @@ def test_word_and_request_by_hand():
 @pytest.mark.parametrize("utilisation", [1.0, 0.4])
 def test_parts_sum_to_the_bill(allocation, cached_share, utilisation):
     out = served(cached_share)
-    unit = cost.allocate(out, usd_per_hour=2.5, allocation=allocation, utilisation=utilisation)
+    unit = cost.allocate(
+        out, usd_per_hour=2.5, allocation=allocation, utilisation=utilisation, price_ratio=(1.0, 0.25, 0.05)
+    )
     flows = [out.output_tok_per_s, out.input_tok_per_s, out.cached_tok_per_s]
     prices = [unit.output_usd_per_mtok, unit.input_usd_per_mtok, unit.cached_usd_per_mtok]
     paid = sum(p * f * HOUR / 1e6 for p, f in zip(prices, flows, strict=True) if f > 0)
@@ -59,6 +61,11 @@ def test_list_price_keeps_its_ratio():
     assert unit.cached_usd_per_mtok / unit.output_usd_per_mtok == pytest.approx(0.02)
 
 
+def test_list_price_needs_its_weights():
+    with pytest.raises(InputError, match="price_ratio is missing"):
+        cost.allocate(served(), usd_per_hour=2.5, allocation="list-price")
+
+
 def test_what_does_not_flow_has_no_price():
     assert math.isnan(cost.allocate(served(0.0), usd_per_hour=1.0).cached_usd_per_mtok)
 
@@ -71,7 +78,10 @@ def test_unknown_allocation_names_the_known_ones():
 @drawn(st.floats(0.01, 50), st.floats(1.01, 10), st.sampled_from(sorted(cost.ALLOCATIONS)))
 @settings(max_examples=50, deadline=None)
 def test_dearer_hours_make_dearer_tokens(usd, factor, allocation):
-    cheap, dear = (cost.allocate(served(), usd_per_hour=u, allocation=allocation) for u in (usd, usd * factor))
+    cheap, dear = (
+        cost.allocate(served(), usd_per_hour=u, allocation=allocation, price_ratio=(4, 1, 0))
+        for u in (usd, usd * factor)
+    )
     assert dear.output_usd_per_mtok > cheap.output_usd_per_mtok
 
 

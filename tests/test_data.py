@@ -24,6 +24,7 @@ KEYS = {
     "api_price_history": ["model_id", "price_key", "effective_from", "source"],
     "api_prices": ["kind", "model_id", "provider", "provider_model_key", "source"],
     "calibration": ["constant", "engine", "vendor", "format"],
+    "conventions": ["name"],
     "efficiency": ["constant", "engine", "vendor", "format"],
     "engines": ["engine", "date_before"],
     "gpu_price_history": ["accelerator_id", "provider", "region", "instance", "commitment", "seen_on"],
@@ -38,7 +39,7 @@ KEYS = {
     "techniques": ["technique", "quantity", "condition", "source"],
 }
 #: Tables with one value a row, whose unit stands beside it; the others carry it in the column's name and the codebook.
-LONG = ["calibration", "efficiency", "gpu_price_history", "gpu_prices", "measurements", "ownership", "techniques"]
+LONG = ["calibration", "conventions", "efficiency", "gpu_price_history", "gpu_prices", "measurements", "ownership", "techniques"]
 #: The date column of tables that have no as_of, and those without provenance of their own.
 DATE_COLUMN = {"api_price_history": "effective_from", "gpu_price_history": "seen_on"}
 SOURCE_COLUMN = {"measurements": "source_id"}

@@ -157,6 +157,7 @@ def estimate(
         check_range("requests_per_s", requests_per_s, exclusive=True)
         workload, replicas, utilisation = at_load(deployed, workload, requests_per_s)
     serving = serve_workload(deployed, workload)
+    split = {"allocation": allocation, "price_ratio": tables.list_price_ratio() if allocation == "list-price" else None}
     backlog = workload.concurrency is None
     interval, support = cost_interval(deployed.accelerator.id, deployed.model.id, deployed.engine, backlog=backlog)
     return Estimate(
@@ -165,7 +166,7 @@ def estimate(
         price=price,
         allocation=allocation,
         serving=serving,
-        cost=allocate(serving, usd_per_hour=price.usd_per_hour, allocation=allocation, utilisation=utilisation),
+        cost=allocate(serving, usd_per_hour=price.usd_per_hour, utilisation=utilisation, **split),
         n_replicas=replicas,
         utilisation=float(utilisation),
         interval=interval,

@@ -13,6 +13,7 @@ import pandas as pd
 from costpertoken import tables
 from costpertoken.model.counts import Counts, count, stack
 from costpertoken.model.records import Deployment, Efficiency, InputError
+from costpertoken.model.transformer import weight_bytes
 from costpertoken.model.units import GB
 
 REQUIRED = ("id", "model_id", "accelerator_id", "regime", "metric", "value")
@@ -42,6 +43,8 @@ REGIMES = {
     "prefill-only": "prompts only",
     "other": "none of these",
 }
+#: Regimes in which whoever measured chose the placement for throughput.
+FOR_THROUGHPUT = ("offline-max-throughput", "server", "interactive")
 #: Other names of number formats, as benchmarks print them.
 NAMES = {
     "f16": "fp16", "float16": "fp16", "half": "fp16", "bfloat16": "bf16", "f32": "fp32", "float32": "fp32", "nvfp4": "fp4",
@@ -116,7 +119,7 @@ def _prepare(row) -> dict:
         return made
     try:
         weights, noted = _weights(row)
-        degrees = _degrees(row, made["family"])
+        degrees, placed = _degrees(row, made["family"], weights)
         counts, formats, vendor = _counted(row.model_id, row.accelerator_id, weights, row.kv_precision, *degrees)
     except InputError as error:
         return made | {"reason": str(error)}
@@ -126,7 +129,7 @@ def _prepare(row) -> dict:
     tp, pp, dp = degrees
     n_accel = row.n_accel if row.n_accel > 0 else float(tp * pp * dp)
     return made | {
-        "noted": noted,
+        "noted": "; ".join(filter(None, [noted, placed])),
         "counts": counts,
         "keys": (made["family"], vendor, formats),
         "isl": row.isl,
@@ -185,16 +188,22 @@ def _weights(row) -> tuple[str, str]:
     return tables.native_precision(model), f"weights taken as {tables.native_precision(model)}"
 
 
-def _degrees(row, family: str) -> tuple[int, int, int]:
-    """(tp, pp, dp): as stated, else all accelerators in tensor parallel; llama.cpp splits by layers instead. A degree
+def _degrees(row, family: str, weights: str) -> tuple[tuple[int, int, int], str]:
+    """((tp, pp, dp), what was assumed of it): as stated, else all accelerators in tensor parallel. llama.cpp splits by
+    layers; a run for throughput takes as few accelerators a replica as leave half of the memory to the cache. A degree
     counted in cores (Neuron) is cut to the accelerators."""
-    pp = int(row.pp) if row.pp > 0 else 1
-    dp = int(row.dp) if row.dp > 0 else 1
+    pp, dp = (int(value) if value > 0 else 1 for value in (row.pp, row.dp))
     n_accel = int(row.n_accel) if row.n_accel > 0 else 0
-    tp = int(row.tp) if row.tp > 0 else max(1, n_accel // (pp * dp))
-    if n_accel and tp > n_accel:
-        tp = n_accel
-    return (1, max(n_accel, tp), 1) if family == "llama.cpp" and not row.tp > 0 else (tp, pp, dp)
+    if row.tp > 0:
+        return (min(int(row.tp), n_accel or int(row.tp)), pp, dp), ""
+    if family == "llama.cpp":
+        return (1, n_accel, 1), ""
+    if row.regime not in FOR_THROUGHPUT:
+        return (max(1, n_accel // (pp * dp)), pp, dp), ""
+    stored = sum(weight_bytes(tables.model(row.model_id), tables.precision(weights)).values())
+    memory = tables.accelerator(row.accelerator_id).memory_bytes
+    tp = next((n for n in (1, 2, 4, 8) if n <= n_accel and stored / n <= memory / 2), n_accel)
+    return (tp, pp, dp), f"tp taken as {tp}"
 
 
 @cache

@@ -1,21 +1,26 @@
 """What the model says for measured rows, all at once: one function a regime."""
 
 import dataclasses
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 
+from costpertoken import tables
 from costpertoken.evidence.observations import Observations
 from costpertoken.model.roofline import step_of
 from costpertoken.model.serving import static_state, steady_state
 from costpertoken.model.units import KILO
 
-#: Closed-loop benchmarks draw lengths uniformly up to the nominal one; this is their mean (stated by the sources).
-DRAWN_LENGTH = 0.9
-#: Share of the offline rate that MLPerf's server and interactive entries reach within their latency limits: median of
-#: the entries that report both; tighter limits are set at half of the batch.
-SERVER_SHARE = 0.9
-#: Tokens that llama.cpp puts into one step of a prompt.
-PROMPT_BATCH = 512.0
+
+def convention(name: str) -> float:
+    """What a kind of benchmark does that its rows do not say (data/conventions.csv)."""
+    return _conventions(tables.data_dir())[name]
+
+
+@cache
+def _conventions(folder: Path) -> dict[str, float]:
+    return tables.read("conventions").set_index("name")["value"].to_dict()
 
 
 def take(record, at):
@@ -50,15 +55,15 @@ def closed_loop(counts, efficiency, isl, osl, clients):
 
 
 def server(counts, efficiency, isl, osl, clients):
-    """The batch at which a replica completes SERVER_SHARE of what it does offline."""
+    """MLPerf's server: the batch that its latency limits leave of the largest."""
     full = offline(counts, efficiency, isl, osl, clients)
-    return steady_state(counts, efficiency, isl, osl, np.maximum(1.0, SERVER_SHARE * full.batch))
+    return steady_state(counts, efficiency, isl, osl, np.maximum(1.0, convention("server_batch") * full.batch))
 
 
 def interactive(counts, efficiency, isl, osl, clients):
-    """As server, at half of the batch."""
+    """MLPerf's interactive: as server, under tighter limits."""
     full = offline(counts, efficiency, isl, osl, clients)
-    return steady_state(counts, efficiency, isl, osl, np.maximum(1.0, 0.5 * full.batch))
+    return steady_state(counts, efficiency, isl, osl, np.maximum(1.0, convention("interactive_batch") * full.batch))
 
 
 def static(counts, efficiency, isl, osl, clients):
@@ -67,8 +72,8 @@ def static(counts, efficiency, isl, osl, clients):
 
 
 def prompts_only(counts, efficiency, isl, osl, clients):
-    """Prompts in steps of PROMPT_BATCH tokens; `output` of this Serving is prompt tokens."""
-    chunk = np.minimum(isl, PROMPT_BATCH)
+    """Prompts in steps of the engine's prompt batch; `output` of this Serving is prompt tokens."""
+    chunk = np.minimum(isl, convention("prompt_batch"))
     one = step_of(counts, efficiency, decode=0.0, context_tokens=0.0, prefill_tokens=chunk, pairs_per_token=isl / 2)
     base = static_state(counts, efficiency, isl, np.ones_like(isl), np.ones_like(isl))
     return dataclasses.replace(base, output_tok_per_s=chunk / one.step_s, ttft_s=isl / chunk * one.step_s)
@@ -113,7 +118,7 @@ def predict(observed: Observations, efficiency, only=None) -> np.ndarray:
         at = rows[regimes[rows] == regime]
         if not at.size:
             continue
-        scale = DRAWN_LENGTH if regime == "closed-loop" else 1.0
+        scale = convention("drawn_length") if regime == "closed-loop" else 1.0
         isl, osl = observed.isl[at] * scale, observed.osl[at] * scale
         clients = observed.concurrency[at] / observed.n_replicas[at]
         with np.errstate(all="ignore"):

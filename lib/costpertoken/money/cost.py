@@ -59,19 +59,17 @@ def weighted_shares(serving: Serving, output_weight, input_weight, cached_weight
     return tuple(part / total for part in parts)
 
 
-def allocate(
-    serving: Serving, *, usd_per_hour, allocation="work", utilisation=1.0, price_ratio=(1.0, 0.25, 0.05)
-) -> UnitCost:
+def allocate(serving: Serving, *, usd_per_hour, allocation="work", utilisation=1.0, price_ratio=None) -> UnitCost:
     """USD per million output, input and cached-input tokens under a named allocation (ALLOCATIONS).
 
     utilisation: share of paid time in which the replica works at the batch of `serving`. price_ratio: weights of output,
-    input and cached input under "list-price". A kind with no tokens has no price (NaN) and no share of the bill.
+    input and cached input, needed by "list-price" only. A kind with no tokens has no price (NaN) and no share of the bill.
     """
     rules = {
         "output-only": lambda: weighted_shares(serving, 1.0, 0.0, 0.0),
         "per-token": lambda: weighted_shares(serving, 1.0, 1.0, 1.0),
         "work": lambda: work_shares(serving),
-        "list-price": lambda: weighted_shares(serving, *price_ratio),
+        "list-price": lambda: weighted_shares(serving, *listed(price_ratio)),
     }
     if allocation not in rules:
         raise InputError(f"allocation is {allocation!r}; expected one of {', '.join(ALLOCATIONS)}")
@@ -88,6 +86,15 @@ def allocate(
         cached_usd_per_mtok=prices[2],
         bill_usd_per_hour=bill,
     )
+
+
+def listed(price_ratio):
+    """The weights of "list-price", which have no default."""
+    if price_ratio is None:
+        raise InputError(
+            "price_ratio is missing; expected weights of output, input and cached input, as a price list has them"
+        )
+    return price_ratio
 
 
 def usd_per_mtok(*, usd_per_hour, tok_per_s):

@@ -45,6 +45,15 @@ def price(accelerator_id: str, *, commitment="on-demand", cloud_class=None, prov
     )
 
 
+def list_price_ratio() -> tuple[float, float, float]:
+    """Weights of output, input and cached input: medians over the API prices of open models that list all three."""
+    rows = typed(data_dir(), "api_prices").query("kind == 'open'")
+    three = rows[["output_usd_per_mtok", "input_usd_per_mtok", "cached_input_usd_per_mtok"]]
+    three = three[(three > 0).all(axis=1)]
+    ratio = three.div(three["output_usd_per_mtok"], axis=0).median()
+    return tuple(float(value) for value in ratio)
+
+
 def sources(*frames: pd.DataFrame) -> pd.DataFrame:
     """Sources (rows of data/sources.csv) behind the rows of some tables, each once, by title."""
     used = {key for frame in frames for key in frame["source"]}
