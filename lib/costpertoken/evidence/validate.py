@@ -80,7 +80,7 @@ def figures(group: pd.DataFrame) -> dict[str, float]:
         "median_error": off.abs().median(),
         "mean_error": off.abs().mean(),
         "bias": off.median(),
-        "rank_correlation": group["predicted"].corr(group["value"], method="spearman") if len(group) > 2 else np.nan,
+        "rank_correlation": group["predicted"].rank().corr(group["value"].rank()) if len(group) > 2 else np.nan,
         "coverage": ((group["value"] >= group["low"]) & (group["value"] <= group["high"])).mean(),
     }
 

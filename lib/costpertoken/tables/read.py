@@ -26,7 +26,11 @@ NUMBERS = ("int", "float", "signed")  # fmt: skip
 
 def data_dir() -> Path:
     """Folder of the tables: $COSTPERTOKEN_DATA, else the one inside the installed package, else the checkout's."""
-    chosen = os.environ.get("COSTPERTOKEN_DATA")
+    return _found_dir(os.environ.get("COSTPERTOKEN_DATA"))
+
+
+@cache
+def _found_dir(chosen: str | None) -> Path:
     for folder in [Path(chosen)] if chosen else [_HERE / "data", _HERE.parents[1] / "data"]:
         if (folder / "codebook.csv").is_file():
             return folder
