@@ -1,14 +1,20 @@
 """What tables turn rows into: units scaled by hand, medians recounted, formats, constants and engines."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
+import numpy as np
 import pytest
 
 from costpertoken import tables
-from costpertoken.model.records import InputError, UnknownName
+from costpertoken.answers import estimate as one
+from costpertoken.model.counts import count, stack
+from costpertoken.model.records import Efficiency, InputError, UnknownName
+from costpertoken.model.serving import steady_state
 from costpertoken.model.transformer import parameters, weight_bytes
+from costpertoken.money.cost import allocate
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 
@@ -228,3 +234,68 @@ def test_engines_have_their_own_constants():
 )
 def test_family_of_an_engine(engine, version, date, family):
     assert tables.engine_family(engine, version, date) == family
+
+
+# ---- constants: their direction, over all models on all accelerators
+
+#: More of it makes tokens cheaper; more of it makes them dearer. What bears on latency alone stands in neither.
+HELPS = [
+    "weight_bandwidth", "expert_bandwidth", "cache_bandwidth", "dense_peak", "expert_peak", "head_peak", "attention_peak",
+    "overlap", "link_bandwidth", "pcie_bandwidth", "max_batch", "memory_usable",
+]  # fmt: skip
+HURTS = [
+    "activation_passes", "activation_replicated", "link_latency_s", "pcie_latency_s", "host_step_s", "host_layer_s",
+    "host_moe_layer_s", "host_sequence_s", "reserve_bytes", "output_reserved", "window_held",
+]  # fmt: skip
+LATENCY_ONLY = ["prefill_stall", "ttft_base_s", "ttft_own", "ttft_steps", "ttft_burst", "ttft_queue"]
+DEMANDS = pytest.mark.parametrize("demand", [1.0, 16.0, np.inf], ids=["alone", "sixteen", "backlog"])
+
+
+@pytest.fixture(scope="module")
+def every():
+    """Counts and constants of all models on all accelerators, as many of them together as is allowed: one row each."""
+    rows = []
+    for model_id in tables.ids("models"):
+        for accelerator_id in tables.ids("accelerators"):
+            placed = one.deployment(model_id, accelerator_id)
+            placed = replace(placed, tp=one.degrees_of(placed)[-1])
+            rows.append((count(placed), placed.efficiency))
+    return tuple(stack(list(column)) for column in zip(*rows, strict=True))
+
+
+def served(every, demand, **constants):
+    counts, efficiency = every
+    return steady_state(counts, replace(efficiency, **constants), 1000.0, 500.0, demand)
+
+
+def usd(serving):
+    """(output, input) USD per million tokens at a dollar an hour: NaN where nothing fits."""
+    unit = allocate(serving, usd_per_hour=1.0, allocation="work")
+    return unit.output_usd_per_mtok, unit.input_usd_per_mtok
+
+
+def test_every_constant_has_a_direction():
+    assert sorted(HELPS + HURTS + LATENCY_ONLY) == sorted(Efficiency.__dataclass_fields__)
+
+
+@DEMANDS
+@pytest.mark.parametrize("name", HELPS + HURTS)
+def test_a_worse_constant_never_makes_tokens_cheaper(every, name, demand):
+    """A fifth less of what helps is worse; a fifth less of what hurts is better."""
+    now, less = served(every, demand), served(every, demand, **{name: getattr(every[1], name) * 0.8})
+    better, worse = (now, less) if name in HELPS else (less, now)
+    assert np.isfinite(usd(now)[0]).sum() > 1000
+    assert not (np.isnan(better.batch) & np.isfinite(worse.batch)).any(), "what fits at worse fits at better"
+    both = np.isfinite(worse.batch) & np.isfinite(better.batch)
+    for cheap, dear in zip(usd(better), usd(worse), strict=True):
+        assert (cheap[both] <= dear[both] * (1 + 1e-9)).all()
+
+
+@DEMANDS
+@pytest.mark.parametrize("name", LATENCY_ONLY)
+def test_what_bears_on_latency_leaves_the_cost(every, name, demand):
+    now, less = served(every, demand), served(every, demand, **{name: getattr(every[1], name) * 0.8})
+    fits = np.isfinite(now.batch)
+    for before, after in zip(usd(now), usd(less), strict=True):
+        assert (before[fits] == after[fits]).all()
+    assert (less.tpot_s[fits] <= now.tpot_s[fits]).all() and (less.ttft_s[fits] <= now.ttft_s[fits]).all()
