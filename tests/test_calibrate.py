@@ -88,6 +88,20 @@ def test_tables_on_record_belong_together():
     assert (fitted["n_rows"] <= usable(tables.read("measurements")).shape[0]).all()
 
 
+def test_residuals_on_record_are_whole():
+    """Every way of leaving out is judged on the same rows, and pools add up to what they pool."""
+    frame = tables.read("residuals")
+    keys = ["kind", "regime", "architecture"]
+    counts = {case: group.set_index(keys)["n_rows"].to_dict() for case, group in frame.groupby("left_out")}
+    assert set(counts) == {"none", *leave_out.CASES} and not frame.duplicated(["left_out", *keys]).any()
+    assert all(found == counts["none"] for found in counts.values())
+    parts = (
+        frame[(frame["left_out"] == "none") & (frame["architecture"] != "")].groupby(["kind", "regime"])["n_rows"].sum()
+    )
+    assert all(counts["none"][(*at, "")] == n for at, n in parts.items())
+    assert all(counts["none"][(kind, "", "")] == n for kind, n in parts.groupby("kind").sum().items())
+
+
 def test_the_record_is_level_with_the_measurements():
     """data/calibration.csv is what the fit gives today; another processor's last digits may end the search a little elsewhere."""
     fitted = calibrate.fit_measurements()

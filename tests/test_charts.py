@@ -22,7 +22,9 @@ def curve():
     batch = np.tile(2.0 ** np.arange(6), 2)
     cost = np.r_[8.0 / batch[:6], 4.0 / batch[6:]]
     names = ["H100"] * 6 + ["B200"] * 6
-    return pd.DataFrame({"name": names, "batch": batch, "usd": cost, "low": cost * 0.8, "high": cost * 1.3, "unused": 1})
+    return pd.DataFrame(
+        {"name": names, "batch": batch, "usd": cost, "low": cost * 0.8, "high": cost * 1.3, "unused": 1}
+    )
 
 
 @pytest.fixture

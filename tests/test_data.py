@@ -39,7 +39,16 @@ KEYS = {
     "techniques": ["technique", "quantity", "condition", "source"],
 }
 #: Tables with one value a row, whose unit stands beside it; the others carry it in the column's name and the codebook.
-LONG = ["calibration", "conventions", "efficiency", "gpu_price_history", "gpu_prices", "measurements", "ownership", "techniques"]
+LONG = [
+    "calibration",
+    "conventions",
+    "efficiency",
+    "gpu_price_history",
+    "gpu_prices",
+    "measurements",
+    "ownership",
+    "techniques",
+]
 #: The date column of tables that have no as_of, and those without provenance of their own.
 DATE_COLUMN = {"api_price_history": "effective_from", "gpu_price_history": "seen_on"}
 SOURCE_COLUMN = {"measurements": "source_id"}
@@ -217,7 +226,9 @@ def test_sources_exist(table):
 
 
 def test_every_source_is_used():
-    used = {key for table in with_column("source") for key in read(table)["source"]} | set(read("measurements")["source_id"])
+    used = {key for table in with_column("source") for key in read(table)["source"]} | set(
+        read("measurements")["source_id"]
+    )
     assert not set(read("sources")["id"]) - used
 
 

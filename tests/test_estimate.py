@@ -31,7 +31,9 @@ def test_littles_law(load):
     """Requests in flight are requests per second times the seconds that one takes."""
     workload, replicas, busy = one.at_load(DEPLOYED, REQUEST, load)
     out = one.serve_workload(DEPLOYED, workload)
-    stay_s = REQUEST.output_tokens * float(out.step.step_s)  # TPOT leaves out what of the prompts a request does not wait for
+    stay_s = REQUEST.output_tokens * float(
+        out.step.step_s
+    )  # TPOT leaves out what of the prompts a request does not wait for
     assert workload.concurrency == pytest.approx(load / replicas / busy * stay_s)
 
 

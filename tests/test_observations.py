@@ -58,6 +58,13 @@ def test_optional_columns_may_be_missing():
         ({"isl": "many"}, "bad row: isl is many"),
         ({"value": "-3"}, "bad row: value is -3"),
         ({"osl": "inf"}, "bad row: osl is inf"),
+        ({"tp": "0.5"}, "bad row: tp is 0.5; expected a whole number"),
+        ({"n_accel": "2.5"}, "bad row: n_accel is 2.5; expected a whole number"),
+        ({"regime": "single-stream", "isl": ""}, "not scorable: isl not in the row"),
+        ({"regime": "single-stream", "metric": "ttft_ms", "isl": "0"}, "not scorable: isl not in the row"),
+        ({"regime": "offline-max-throughput", "metric": "ttft_ms", "osl": ""}, "not scorable: osl not in the row"),
+        ({"regime": "prefill-only"}, "not scorable: prompts alone have no tpot_ms"),
+        ({"regime": "other"}, "not scorable: regime"),
         (
             {"model_id": "llama-3.1-405b", "tp": "1", "n_accel": "1"},
             "weights need 410.1 GB on each accelerator, 80.0 GB",
@@ -90,6 +97,30 @@ def test_degrees_stated_defaulted_and_cut():
     seen = observe(frame)
     assert list(seen.counts.tp) == [4, 2, 12, 1] and list(seen.counts.pp) == [1, 1, 1, 4]
     assert list(seen.n_replicas) == [1, 4, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("changed", "tp"),
+    [
+        ({}, 1),
+        ({"pp": "4"}, 1),
+        ({"n_accel": "2"}, 1),
+        ({"weight_precision": "bf16", "model_id": "llama-3.1-70b"}, 4),
+        ({"model_id": "llama-3.1-405b", "pp": "8"}, 1),
+    ],
+)
+def test_runs_for_throughput_take_few_accelerators_a_replica(changed, tp):
+    """140 GB of weights leave half of 80 GB free on four; never more than the stages leave of the accelerators."""
+    seen = observe(rows(**{"regime": "offline-max-throughput", "tp": "", "n_accel": "8"} | changed))
+    pp = float(changed.get("pp", 1))
+    assert (seen.counts.tp[1], seen.counts.pp[1]) == (tp, pp)
+    assert seen.n_replicas[1] == float(changed.get("n_accel", 8)) / (tp * pp)
+    assert f"tp taken as {tp}" in seen.frame["noted"].iloc[1]
+
+
+def test_a_file_without_rows_says_so():
+    with pytest.raises(InputError, match="no row can be predicted: there is none"):
+        observe(pd.DataFrame([ROW]).iloc[:0])
 
 
 @pytest.mark.parametrize(

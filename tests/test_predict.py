@@ -8,7 +8,7 @@ from costpertoken import serve, serve_static, tables
 from costpertoken.answers.estimate import deployment
 from costpertoken.evidence import predict as predicting
 from costpertoken.evidence.constants import calibrated
-from costpertoken.evidence.observations import observe
+from costpertoken.evidence.observations import METRICS, observe
 
 BASE = {
     "model_id": "llama-3.1-8b", "accelerator_id": "h100-sxm", "engine": "vLLM", "n_accel": 2, "tp": 2, "isl": 1000, "osl": 500,
@@ -74,6 +74,33 @@ def test_tighter_limits_mean_smaller_batches():
     )
     tight, server, offline = predicted(*rows)
     assert tight < server < offline
+
+
+def test_prompts_alone_by_hand(placed):
+    """Prompts in steps of some tokens: as many tokens a second as one step has, over its time."""
+    row = {"regime": "prefill-only", "osl": "", "concurrency": "", "isl": 300}
+    rate, first = predicted(row | {"metric": "total_tok_s_total"}, row | {"metric": "ttft_ms"})
+    assert first == pytest.approx(300 / rate * 1e3)
+    alone = serve_static(placed, input_tokens=300, output_tokens=1, batch=1)
+    assert first == pytest.approx(float(alone.ttft_s) * 1e3, rel=0.05)
+
+
+LENGTHS = ("", "0", "100")
+
+
+@pytest.mark.parametrize("regime", predicting.PREDICTORS)
+def test_every_row_without_a_reason_has_a_prediction(regime):
+    """A row that is called predictable is predicted, whatever lengths it lacks."""
+    metrics = [name for name in METRICS if name != "audio_x_realtime"]
+    rows = [
+        BASE | {"id": "x", "regime": regime, "metric": m, "isl": i, "osl": o}
+        for m in metrics
+        for i in LENGTHS
+        for o in LENGTHS
+    ]
+    seen = observe(pd.DataFrame(rows).astype(str))
+    value = predicting.predict(seen, calibrated(seen))
+    assert len(value) >= 2 and np.isfinite(value).all() and (value > 0).all()
 
 
 def test_rows_do_not_know_each_other():

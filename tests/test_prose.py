@@ -72,7 +72,13 @@ def test_a_column_of_whole_numbers_stays_whole_and_a_mixed_one_does_not():
 
 
 def test_sources_are_listed_once_and_only_web_addresses_are_links():
-    row = {"title": "A <sheet>", "url": "https://example.org/a?b&c", "producer": "X", "published": "2024", "licence": np.nan}
+    row = {
+        "title": "A <sheet>",
+        "url": "https://example.org/a?b&c",
+        "producer": "X",
+        "published": "2024",
+        "licence": np.nan,
+    }
     rows = pd.DataFrame([row, row, {**row, "title": "B", "url": "javascript:alert(1)", "published": ""}])
     page = prose.sources(rows).bundle["text/html"]
     assert page.count("<li>") == 2 and page.count("<a ") == 1 and "javascript" not in page

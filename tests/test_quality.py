@@ -25,6 +25,10 @@ def test_offline_throughput(case):
     assert left_out(case, "throughput", "offline-max-throughput")["median_error"] <= 0.10
 
 
+def test_offline_throughput_of_another_release():
+    assert left_out("release", "throughput", "offline-max-throughput")["mean_error"] <= 0.18
+
+
 def test_time_per_output_token():
     at = left_out("none", "tpot", "closed-loop")
     assert at["median_error"] <= 0.12 and at["mean_error"] <= 0.20
@@ -47,6 +51,15 @@ def test_no_peer_is_nearer_on_its_own_rows(checked):
     assert len(beside) == 10
     assert (beside["own_mean_error"] < beside["mean_error"]).all()
     assert (beside["own_median_error"] < beside["median_error"]).all()
+
+
+def test_peers_by_hand(monkeypatch):
+    theirs = pd.DataFrame({"measurement_id": ["a", "b", "gone"], "peer": "p", "predicted": [1.5, 2.1, 9.0]})
+    monkeypatch.setattr(quality.tables, "read", lambda name: theirs)
+    rows = pd.DataFrame({"id": ["b", "a", "c"], "value": ["2.0", "1.0", "7.0"], "predicted": [1.8, 0.8, 7.0]})
+    at = quality.peers(rows).iloc[0]
+    assert (at["n"], at["mean_error"], at["closer"]) == (2, pytest.approx(0.275), 0.5)
+    assert at["own_mean_error"] == pytest.approx(0.15)
 
 
 def test_intervals_hold_on_the_record(checked):

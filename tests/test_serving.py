@@ -9,6 +9,7 @@ from hypothesis import given as drawn
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from costpertoken.answers.estimate import deployment
 from costpertoken.model import serving
 from costpertoken.model.records import InputError
 
@@ -144,6 +145,24 @@ def test_step_parts_sum(isl, osl, batch):
     step = serving.serve(replace(DEPLOYMENT, tp=2), input_tokens=isl, output_tokens=osl, concurrency=batch).step
     parts = step.matmul_s + step.cache_s + step.prefill_attention_s + step.activation_s + step.network_s + step.host_s
     assert step.step_s == pytest.approx(parts, rel=1e-12)
+
+
+PLACES = {"llama-3.1-8b": "l40s", "llama-3.1-70b": "h100-sxm", "deepseek-v3": "h200-sxm", "gpt-oss-120b": "mi300x"}
+ENGINES = ("vllm", "sglang", "tensorrt-llm-pytorch", "vllm-2024")
+CALIBRATED = [deployment(*place, tp=8, engine=engine) for place in PLACES.items() for engine in ENGINES]
+
+
+@drawn(st.sampled_from(CALIBRATED), st.integers(1, 6000), lengths, batches, st.floats(1.001, 50))
+@settings(max_examples=100, deadline=None)
+def test_more_clients_never_lower_throughput_and_never_shorten_a_wait(placed, isl, osl, few, factor):
+    """With the calibrated constants, and also past the batch that memory allows."""
+    out = serving.serve(
+        CALIBRATED[which], input_tokens=isl, output_tokens=osl, concurrency=np.array([few, few * factor])
+    )
+    assert (out.status == 0).all()
+    assert out.output_tok_per_s[1] >= out.output_tok_per_s[0] * (1 - 1e-12)
+    assert out.tpot_s[1] >= out.tpot_s[0] * (1 - 1e-12)
+    assert out.ttft_s[1] > out.ttft_s[0]
 
 
 def test_serving_stays_where_it_was_regression():

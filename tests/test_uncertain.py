@@ -61,6 +61,14 @@ def test_more_that_is_new_is_never_surer():
     assert spans[1][0] <= spans[0][0] and spans[1][1] >= spans[0][1]
 
 
+@pytest.mark.parametrize("architecture", ["", "dense"])
+def test_an_accelerator_never_seen_is_less_sure_than_one_seen(architecture):
+    """The same pool, with each accelerator's rows left out and with nothing left out."""
+    asked = ("throughput", "offline-max-throughput", architecture, tables.read("residuals"))
+    unseen, seen = (np.diff(uncertain.log_interval([case], *asked))[0] for case in ("accelerator", "none"))
+    assert unseen > seen
+
+
 def test_summary_by_hand():
     error = np.log(np.array([0.5, 0.8, 1.0, 1.25, 2.0]))
     found = uncertain.summary(error)

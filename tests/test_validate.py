@@ -8,16 +8,23 @@ import pytest
 from click.testing import CliRunner
 
 from costpertoken import tables
-from costpertoken.cli import costpertoken
+from costpertoken.cli import costpertoken, main
 from costpertoken.cli.validate import validate_command
 from costpertoken.evidence import validate as checking
 from costpertoken.model.records import InputError
+
+FEW = {
+    "id": "a", "model_id": "llama-3.1-8b", "accelerator_id": "h100-sxm", "regime": "closed-loop", "metric": "tpot_ms",
+    "value": "10", "isl": "1000", "osl": "500", "concurrency": "16", "tp": "1",
+}  # fmt: skip
 
 
 @pytest.fixture
 def some(tmp_path):
     """A file of a few measured rows, as a user would have it."""
-    rows = tables.read("measurements").query("regime in ['closed-loop', 'offline-max-throughput'] and isl > 0").iloc[::300]
+    rows = (
+        tables.read("measurements").query("regime in ['closed-loop', 'offline-max-throughput'] and isl > 0").iloc[::300]
+    )
     path = tmp_path / "mine.csv"
     rows.drop(columns=["unit", "basis", "quality", "as_of"]).to_csv(path, index=False)
     return path
@@ -64,16 +71,78 @@ def test_a_byte_order_mark_is_no_column(some):
     assert call(some).exit_code == 0
 
 
-def test_nothing_predicted_is_status_2(some):
+def test_nothing_predicted_is_status_2(some, monkeypatch, capsys):
     frame = pd.read_csv(some, dtype=str)
     frame["isl"] = ""
     frame.to_csv(some, index=False)
-    with pytest.raises(InputError, match="no row can be predicted.*isl not in the row"):
-        validate_command.main([str(some)], standalone_mode=False)
+    monkeypatch.setattr("sys.argv", ["costpertoken", "validate", str(some)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr()
+    assert (ended.value.code, said.out) == (2, "")
+    assert said.err.startswith("error: no row can be predicted: ") and "isl not in the row" in said.err
+
+
+def test_few_columns_are_enough(tmp_path):
+    path = tmp_path / "few.csv"
+    path.write_text(f"{','.join(FEW)}\n{','.join(FEW.values())}\n")
+    done = call(path)
+    assert done.exit_code == 0 and "Support   1 " in done.output
+
+
+def test_a_result_can_be_checked_again(some, tmp_path):
+    out = tmp_path / "out.csv"
+    assert call(some, "--out", out).exit_code == 0
+    first = out.read_bytes()
+    assert call(out, "--out", out).exit_code == 0
+    assert out.read_bytes() == first
+
+
+def test_a_result_is_written_whole_or_not_at_all(some, tmp_path, monkeypatch):
+    out = tmp_path / "out.csv"
+    out.write_text("mine")
+
+    def broken(frame, path, **_):
+        path.write_text("half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", broken)
+    with pytest.raises(InputError, match="out.csv cannot be written: disk full"):
+        validate_command.main([str(some), "--out", str(out)], standalone_mode=False)
+    assert out.read_text() == "mine"
+
+
+def test_a_folder_that_is_not_there_is_named(some, tmp_path):
+    with pytest.raises(InputError, match="nowhere/out.csv cannot be written"):
+        validate_command.main([str(some), "--out", str(tmp_path / "nowhere" / "out.csv")], standalone_mode=False)
+
+
+def test_blank_lines_and_short_rows_keep_their_numbers(tmp_path):
+    path = tmp_path / "gaps.csv"
+    whole = ",".join(FEW.values())
+    path.write_text(f"{', '.join(FEW)}\n{whole}\n\n{whole[: whole.rindex(',')]}\n\n{whole}\n")
+    frame = checking.read_file(path)
+    assert frame.index.tolist() == [0, 2, 4] and frame.columns.tolist() == list(FEW)
+    assert frame["tp"].tolist() == [FEW["tp"], "", FEW["tp"]]
+    assert "line 4: a: not scorable: tp or n_accel" in call(path).output
+
+
+def test_one_kind_of_server_is_judged_like_offline():
+    row = FEW | {"metric": "output_tok_s_total", "engine": "vLLM"}
+    found = checking.validate(pd.DataFrame([row | {"regime": r} for r in ("server", "offline-max-throughput")]))
+    spans = found["high"] / found["low"]
+    assert spans[0] == pytest.approx(spans[1])
 
 
 @pytest.mark.parametrize(
-    ("text", "says"), [("", "cannot be read"), ("id,value\na,1\n", "column 'model_id' is missing")]
+    ("text", "says"),
+    [
+        ("", "cannot be read"),
+        ("id,value\na,1\n", "column 'model_id' is missing"),
+        ("id,value\na,1,2\n", "line 2: 3 cells; expected 2"),
+        ("id,tp,tp\na,1,2\n", "column 'tp' stands there twice"),
+        ('id,value\n"a,1\n', "cannot be read"),
+    ],
 )
 def test_files_that_are_none(tmp_path, text, says):
     path = tmp_path / "broken.csv"

@@ -12,6 +12,7 @@ from costpertoken.evidence import calibrate as fitting
 from costpertoken.evidence import uncertain
 from costpertoken.evidence.observations import METRICS, REGIMES, REQUIRED
 from costpertoken.evidence.validate import GROUPS, errors, read_file, validate
+from costpertoken.model.records import InputError
 
 MOST_LISTED = 20
 HELP = f"""Measurements of your own beside what the model predicts for them.
@@ -35,14 +36,21 @@ def validate_command(file, out, as_json) -> None:
     """The command; HELP is its text."""
     checked = validate(read_file(file))
     if out:
-        written = Path(out)
-        partial = written.with_name(written.name + ".part")
-        checked.to_csv(partial, index=False)
-        partial.replace(written)
+        write(checked, Path(out))
     summary = {"all": errors(checked), **{by: errors(checked, by) for by in GROUPS}}
     click.echo(to_json(checked, summary) if as_json else report(checked, summary))
     if not checked["predicted"].notna().any():
         sys.exit(2)
+
+
+def write(checked: pd.DataFrame, path: Path) -> None:
+    """The rows as CSV, whole or not at all."""
+    partial = path.with_name(path.name + ".part")
+    try:
+        checked.to_csv(partial, index=False)
+        partial.replace(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error}") from None
 
 
 def to_json(checked: pd.DataFrame, summary: dict[str, pd.DataFrame]) -> str:

@@ -21,7 +21,8 @@ OPTIONAL = (
     "engine", "engine_version", "source_date", "n_accel", "tp", "pp", "ep", "dp", "weight_precision", "kv_precision", "isl",
     "osl", "concurrency", "flag",
 )  # fmt: skip
-NUMBERS = ("n_accel", "tp", "pp", "ep", "dp", "isl", "osl", "concurrency", "value")
+COUNTS = ("n_accel", "tp", "pp", "ep", "dp")
+NUMBERS = (*COUNTS, "isl", "osl", "concurrency", "value")
 #: Metric -> its unit. Defined once, for the table, the command and the chapters.
 METRICS = {
     "output_tok_s_total": "output tokens a second of all accelerators together",
@@ -43,6 +44,9 @@ REGIMES = {
     "prefill-only": "prompts only",
     "other": "none of these",
 }
+#: Regimes whose first token waits for no request but those of its own batch, and the metrics that prompts alone have.
+PROMPT_FIRST = ("static-batch", "single-stream", "prefill-only")
+OF_PROMPTS = ("total_tok_s_total", "ttft_ms")
 #: Regimes in which whoever measured chose the placement for throughput.
 FOR_THROUGHPUT = ("offline-max-throughput", "server", "interactive")
 #: Other names of number formats, as benchmarks print them.
@@ -83,7 +87,8 @@ def observe(rows: pd.DataFrame) -> Observations:
     )
     good = [m for m in made if not m["reason"]]
     if not good:
-        raise InputError("no row can be predicted: " + "; ".join(sorted(set(frame["reason"]))[:3]))
+        why = "; ".join(sorted(set(frame["reason"]))[:3]) or "there is none"
+        raise InputError(f"no row can be predicted: {why}")
     column = {
         name: np.array([m[name] for m in good], dtype=float) for name in ("isl", "osl", "concurrency", "n_replicas")
     }
@@ -105,6 +110,7 @@ def typed(rows: pd.DataFrame) -> pd.DataFrame:
         if name in NUMBERS:
             frame[name] = pd.to_numeric(text.replace("", None), errors="coerce").astype(float)
             wrong = ((text != "") & frame[name].isna()) | np.isinf(frame[name]) | (frame[name] < 0)
+            wrong |= (name in COUNTS) & (frame[name] % 1 > 0)
             bad = bad.mask(wrong & (bad == ""), name + " is " + text)
         else:
             frame[name] = text
@@ -133,7 +139,7 @@ def _prepare(row) -> dict:
         "counts": counts,
         "keys": (made["family"], vendor, formats),
         "isl": row.isl,
-        "osl": row.osl,
+        "osl": row.osl if row.osl > 0 else 0.0,
         "concurrency": row.concurrency if row.concurrency > 0 else np.nan,
         "n_replicas": max(1.0, n_accel / (tp * pp * dp)),
     }
@@ -142,7 +148,8 @@ def _prepare(row) -> dict:
 def unusable(row) -> str:
     """Why a row cannot be predicted at all, or ''."""
     if row.bad:
-        return f"bad row: {row.bad}; expected a number that is not negative"
+        whole = "whole " * row.bad.startswith(COUNTS)
+        return f"bad row: {row.bad}; expected a {whole}number that is not negative"
     if row.regime not in REGIMES:
         return f"unknown regime {row.regime!r}; nearest: {tables.nearest(row.regime, REGIMES)}"
     if row.metric not in METRICS:
@@ -153,18 +160,22 @@ def unusable(row) -> str:
         return (
             "not scorable: the arrival rate is not in the row" if row.regime == "open-loop" else "not scorable: regime"
         )
+    if row.regime == "prefill-only" and row.metric not in OF_PROMPTS:
+        return f"not scorable: prompts alone have no {row.metric}"
     return missing_fields(row)
 
 
 def missing_fields(row) -> str:
-    """The lengths or counts that the prediction of a row needs and does not have, as a reason, or ''."""
-    prompt = row.metric == "ttft_ms" or row.regime == "prefill-only"
-    needed = ["isl"] if prompt and row.regime != "closed-loop" else ["isl", "osl"]
+    """The lengths or counts that the prediction of a row needs and does not have, as a reason, or ''.
+
+    A first token waits for its prompt only, unless other requests run beside it; a single stream may start from nothing.
+    """
+    alone = row.regime in PROMPT_FIRST
+    needed = ["isl"] if alone and (row.metric == "ttft_ms" or row.regime == "prefill-only") else ["isl", "osl"]
     if row.regime in ("static-batch", "closed-loop"):
         needed.append("concurrency")
-    lacking = [
-        name for name in needed if not (getattr(row, name) > 0 or (name == "isl" and row.regime == "single-stream"))
-    ]
+    from_nothing = row.regime == "single-stream" and row.metric != "ttft_ms" and row.isl == 0
+    lacking = [name for name in needed if not (getattr(row, name) > 0 or (name == "isl" and from_nothing))]
     if not (row.tp > 0 or row.n_accel > 0):
         lacking.append("tp or n_accel")
     return f"not scorable: {', '.join(lacking)} not in the row" if lacking else ""
@@ -198,11 +209,12 @@ def _degrees(row, family: str, weights: str) -> tuple[tuple[int, int, int], str]
         return (min(int(row.tp), n_accel or int(row.tp)), pp, dp), ""
     if family == "llama.cpp":
         return (1, n_accel, 1), ""
+    most = max(1, n_accel // (pp * dp))
     if row.regime not in FOR_THROUGHPUT:
-        return (max(1, n_accel // (pp * dp)), pp, dp), ""
-    stored = sum(weight_bytes(tables.model(row.model_id), tables.precision(weights)).values())
+        return (most, pp, dp), ""
+    stored = sum(weight_bytes(tables.model(row.model_id), tables.precision(weights)).values()) / (pp * dp)
     memory = tables.accelerator(row.accelerator_id).memory_bytes
-    tp = next((n for n in (1, 2, 4, 8) if n <= n_accel and stored / n <= memory / 2), n_accel)
+    tp = next((n for n in (1, 2, 4, 8) if n <= most and stored / n <= memory / 2), most)
     return (tp, pp, dp), f"tp taken as {tp}"
 
 

@@ -102,8 +102,8 @@ def with_room(counts, efficiency, isl, osl):
 def fits(observed: Observations, efficiency) -> np.ndarray:
     """Whether each predicted row fits by the model's own memory: weights, and the cache of one sequence."""
     most = observed.counts.memory_bytes * efficiency.memory_usable - efficiency.reserve_bytes
-    lengths = np.nan_to_num(observed.isl) + np.nan_to_num(observed.osl)
-    return observed.counts.held_bytes + lengths * observed.counts.cache_bytes_per_token / observed.counts.pp <= most
+    cache = (observed.isl + observed.osl) * observed.counts.cache_bytes_per_token / observed.counts.pp
+    return observed.counts.held_bytes + cache <= most
 
 
 def predict(observed: Observations, efficiency, only=None) -> np.ndarray:

@@ -111,9 +111,9 @@ def novelty(accelerator_id: str, model_id: str, family: str) -> str:
 
 def log_interval(case: list[str], kind: str, regime: str, arch: str, residuals: pd.DataFrame) -> tuple[float, float]:
     """(low, high) of log(measured / predicted) at LEVEL: the narrowest pool with enough rows, the widest of its cases."""
-    ends = []
+    ends, like = [], LIKE.get(regime, regime)
     for left_out in case:
-        for wanted in ((regime, arch), (regime, ""), ("", "")):
+        for wanted in ((like, arch), (like, ""), ("", "")):
             at = residuals.loc[
                 (residuals["left_out"] == left_out) & (residuals["kind"] == kind)
                 & (residuals["regime"] == wanted[0]) & (residuals["architecture"] == wanted[1])

@@ -1,5 +1,7 @@
 """Measurements beside predictions: each row with its interval and support, and the errors by group."""
 
+import csv
+
 import numpy as np
 import pandas as pd
 
@@ -41,8 +43,10 @@ def intervals(frame: pd.DataFrame, predicted: np.ndarray) -> tuple[np.ndarray, n
 def validate(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows with the columns ADDED; support is supported, extrapolated, refused or not scorable, with the reason.
 
-    Raises InputError where a required column is missing or no row can be predicted.
+    Columns that have one of these names already are replaced. Raises InputError where a required column is missing or no
+    row can be predicted.
     """
+    rows = rows.drop(columns=list(ADDED), errors="ignore")
     observed = observe(rows)
     constants = calibrated(observed)
     value = predict(observed, constants)
@@ -86,10 +90,22 @@ def figures(group: pd.DataFrame) -> dict[str, float]:
 
 
 def read_file(path: str) -> pd.DataFrame:
-    """A user's CSV as text, blank cells as ''. Raises InputError where it cannot be read."""
+    """A user's CSV as text, blank cells as ''; the index is the line less two. Raises InputError where it cannot be read."""
     try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        with open(path, newline="", encoding="utf-8-sig") as lines:
+            rows = list(csv.reader(lines, strict=True))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} cannot be read as CSV: {error}") from None
+    head = [name.strip() for name in rows[0]] if rows else []
+    if not any(head):
+        raise InputError(f"{path} cannot be read as CSV: no header in its first line")
+    if twice := [name for name in head if head.count(name) > 1]:
+        raise InputError(f"{path}: column {twice[0]!r} stands there twice")
+    filled = {line: row for line, row in enumerate(rows) if line and any(row)}
+    if wide := [line for line, row in filled.items() if len(row) > len(head)]:
+        found = len(filled[wide[0]])
+        raise InputError(f"{path}, line {wide[0] + 1}: {found} cells; expected {len(head)}, as its header has")
+    padded = [row + [""] * (len(head) - len(row)) for row in filled.values()]
+    return pd.DataFrame(padded, columns=head, index=[line - 1 for line in filled], dtype=str)
