@@ -104,14 +104,15 @@ def typed(rows: pd.DataFrame) -> pd.DataFrame:
     if missing:
         raise InputError(f"column {missing[0]!r} is missing; needed are {', '.join(REQUIRED)}")
     frame = rows.reindex(columns=[*rows.columns, *(name for name in OPTIONAL if name not in rows)])
-    bad = pd.Series("", index=frame.index)
+    bad = frame["bad"] if "bad" in frame else pd.Series("", index=frame.index)
     for name in frame.columns:
         text = frame[name].astype(object).where(frame[name].notna(), "").astype(str).str.strip()
         if name in NUMBERS:
             frame[name] = pd.to_numeric(text.replace("", None), errors="coerce").astype(float)
             wrong = ((text != "") & frame[name].isna()) | np.isinf(frame[name]) | (frame[name] < 0)
             wrong |= (name in COUNTS) & (frame[name] % 1 > 0)
-            bad = bad.mask(wrong & (bad == ""), name + " is " + text)
+            wanted = "a whole number" if name in COUNTS else "a number"
+            bad = bad.mask(wrong & (bad == ""), f"{name} is " + text + f"; expected {wanted} that is not negative")
         else:
             frame[name] = text
     return frame.assign(bad=bad)
@@ -148,8 +149,7 @@ def _prepare(row) -> dict:
 def unusable(row) -> str:
     """Why a row cannot be predicted at all, or ''."""
     if row.bad:
-        whole = "whole " * row.bad.startswith(COUNTS)
-        return f"bad row: {row.bad}; expected a {whole}number that is not negative"
+        return f"bad row: {row.bad}"
     if row.regime not in REGIMES:
         return f"unknown regime {row.regime!r}; nearest: {tables.nearest(row.regime, REGIMES)}"
     if row.metric not in METRICS:

@@ -104,8 +104,7 @@ def read_file(path: str) -> pd.DataFrame:
     if twice := [name for name in head if head.count(name) > 1]:
         raise InputError(f"{path}: column {twice[0]!r} stands there twice")
     filled = {line: row for line, row in enumerate(rows) if line and any(row)}
-    if wide := [line for line, row in filled.items() if len(row) > len(head)]:
-        found = len(filled[wide[0]])
-        raise InputError(f"{path}, line {wide[0] + 1}: {found} cells; expected {len(head)}, as its header has")
-    padded = [row + [""] * (len(head) - len(row)) for row in filled.values()]
-    return pd.DataFrame(padded, columns=head, index=[line - 1 for line in filled], dtype=str)
+    cells = [(row + [""] * len(head))[: len(head)] for row in filled.values()]
+    frame = pd.DataFrame(cells, columns=head, index=[line - 1 for line in filled], dtype=str)
+    wide = [f"{len(row)} cells under {len(head)} columns" if len(row) > len(head) else "" for row in filled.values()]
+    return frame.assign(bad=wide) if any(wide) else frame
