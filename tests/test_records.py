@@ -178,3 +178,11 @@ def test_which_ends_belong_to_the_range(value, exclusive, ok):
 
 def test_an_unknown_name_is_bad_input():
     assert issubclass(UnknownName, InputError) and issubclass(InputError, ValueError)
+
+
+def test_none_passes_only_where_it_is_the_default():
+    from costpertoken.model.records import Workload
+
+    assert Workload(input_tokens=1, output_tokens=1, concurrency=None).concurrency is None
+    with pytest.raises(InputError, match="Workload.input_tokens"):
+        Workload(input_tokens=None, output_tokens=10)

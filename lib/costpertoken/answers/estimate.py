@@ -80,7 +80,7 @@ def why_not(deployed: Deployment, serving: Serving, workload: Workload) -> str:
         return f"{name}: {asked:,.6g} tokens asked; {STATUS[3]} of {model.max_context:,} tokens"
     lengths = {"input_tokens": workload.input_tokens, "output_tokens": workload.output_tokens}
     room = capacity(deployed)
-    held, there = float(room.weight_bytes) / GB, float(room.weight_bytes + room.cache_bytes) / GB
+    held, there = float(room.weight_bytes) / GB, max(0.0, float(room.weight_bytes + room.cache_bytes)) / GB
     need = f"weights need {held:,.1f} GB on each accelerator"
     if status == 2:
         one = float(room.cache_bytes * deployed.dp / batch_limit(deployed, **lengths)) / GB

@@ -53,7 +53,13 @@ def chosen_price(accelerator, price, **where) -> Price:
 @click.option(
     "--dp", type=int, default=1, show_default=True, help="Attention data-parallel ranks (mixture of experts)."
 )
-@click.option("--ep", type=int, default=1, show_default=True, help="Ranks that the experts are spread over.")
+@click.option(
+    "--ep",
+    type=int,
+    default=1,
+    show_default=True,
+    help="Ranks that whole experts are spread over; they read and multiply what slices would.",
+)
 @click.option(
     "--engine", default=answers.ENGINE, show_default=True, help="Serving engine: a family of data/engines.csv."
 )

@@ -41,7 +41,8 @@ def check(record) -> None:
     for item in dataclasses.fields(record):
         value = getattr(record, item.name)
         label = f"{type(record).__name__}.{item.name}"
-        if "low" in item.metadata and value is not None:
+        left_open = value is None and item.default is None
+        if "low" in item.metadata and not left_open:
             check_range(label, value, low=item.metadata["low"], high=item.metadata["high"])
         elif isinstance(value, Mapping):
             for key, entry in value.items():

@@ -20,7 +20,7 @@ LIMITS = ("demand", "memory", "engine")
 
 @dataclass(frozen=True, kw_only=True)
 class Capacity:
-    """Bytes of one accelerator: usable memory, weights, what is left for the cache; and the cache bytes of one token."""
+    """Bytes of one accelerator: usable memory, weights, what is left for the cache."""
 
     usable_bytes: np.ndarray
     weight_bytes: np.ndarray
@@ -83,8 +83,8 @@ def serve(deployment: Deployment, *, input_tokens, output_tokens, concurrency=No
     """Steady state of continuous batching: every step decodes the batch and prefills what replaces finished requests.
 
     concurrency: requests in flight at once, or None for a backlog (memory and the engine decide). cached_share: share
-    of input tokens whose prefix is already in the cache. Queueing before admission is left out. Raises InputError for a
-    knob out of range, with its name.
+    of input tokens whose prefix is already in the cache. Requests beyond the batch wait for a place, which is in TTFT;
+    queueing of uneven arrivals is left out. Raises InputError for a knob out of range, with its name.
     """
     check_range("input_tokens", input_tokens, low=1)
     check_range("output_tokens", output_tokens, low=1)
