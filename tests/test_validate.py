@@ -134,6 +134,11 @@ def test_one_kind_of_server_is_judged_like_offline():
     assert spans[0] == pytest.approx(spans[1])
 
 
+def test_a_column_of_the_users_own_changes_nothing(some):
+    frame = pd.read_csv(some, dtype=str).assign(bad="very", note="mine")
+    assert checking.validate(frame)["predicted"].notna().all()
+
+
 def test_a_row_with_too_many_cells_stops_no_other(some):
     lines = some.read_text().splitlines()
     some.write_text("\n".join([*lines[:2], lines[2] + ",more", *lines[3:]]) + "\n")

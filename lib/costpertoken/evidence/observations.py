@@ -44,6 +44,8 @@ REGIMES = {
     "prefill-only": "prompts only",
     "other": "none of these",
 }
+#: Column in which a reader of files marks rows that it could not take apart.
+MARK = "(bad row)"
 #: Regimes whose first token waits for no request but those of its own batch, and the metrics that prompts alone have.
 PROMPT_FIRST = ("static-batch", "single-stream", "prefill-only")
 OF_PROMPTS = ("total_tok_s_total", "ttft_ms")
@@ -104,7 +106,7 @@ def typed(rows: pd.DataFrame) -> pd.DataFrame:
     if missing:
         raise InputError(f"column {missing[0]!r} is missing; needed are {', '.join(REQUIRED)}")
     frame = rows.reindex(columns=[*rows.columns, *(name for name in OPTIONAL if name not in rows)])
-    bad = frame["bad"] if "bad" in frame else pd.Series("", index=frame.index)
+    bad = frame.pop(MARK) if MARK in frame else pd.Series("", index=frame.index)
     for name in frame.columns:
         text = frame[name].astype(object).where(frame[name].notna(), "").astype(str).str.strip()
         if name in NUMBERS:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from costpertoken import tables
 from costpertoken.evidence.constants import calibrated
-from costpertoken.evidence.observations import observe
+from costpertoken.evidence.observations import MARK, observe
 from costpertoken.evidence.predict import fits, predict
 from costpertoken.evidence.uncertain import KIND, architecture, case_of, log_interval, novelty
 from costpertoken.model.records import InputError
@@ -48,6 +48,7 @@ def validate(rows: pd.DataFrame) -> pd.DataFrame:
     """
     rows = rows.drop(columns=list(ADDED), errors="ignore")
     observed = observe(rows)
+    rows = rows.drop(columns=MARK, errors="ignore")
     constants = calibrated(observed)
     value = predict(observed, constants)
     frame, kept = observed.frame, observed.predicted
@@ -107,4 +108,4 @@ def read_file(path: str) -> pd.DataFrame:
     cells = [(row + [""] * len(head))[: len(head)] for row in filled.values()]
     frame = pd.DataFrame(cells, columns=head, index=[line - 1 for line in filled], dtype=str)
     wide = [f"{len(row)} cells under {len(head)} columns" if len(row) > len(head) else "" for row in filled.values()]
-    return frame.assign(bad=wide) if any(wide) else frame
+    return frame.assign(**{MARK: wide}) if any(wide) else frame
