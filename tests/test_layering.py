@@ -1,9 +1,17 @@
 """The arrows of the house: who may import whom, read from the imports themselves."""
 
 import ast
+import dataclasses
 from pathlib import Path
 
 import pytest
+
+from costpertoken.model.counts import Counts
+from costpertoken.model.pools import Pools
+from costpertoken.model.roofline import Step
+from costpertoken.model.serving import Capacity, Serving
+from costpertoken.model.units import SUFFIXES
+from costpertoken.money.cost import UnitCost
 
 LIB = Path(__file__).resolve().parents[1] / "lib"
 MODEL_ORDER = ["units", "door", "records", "transformer", "counts", "roofline", "serving", "pools", "levers", "audio"]
@@ -104,3 +112,15 @@ def test_model_and_money_fit_their_budget():
         for p in (LIB / "costpertoken" / wing).glob("*.py")
     )
     assert size <= 1800
+
+
+#: Quantities without a unit: counts, degrees, shares and codes, as the nomenclature has them.
+BARE = {"batch", "status", "limit", "tp", "pp", "dp", "step", "link_domain", "window_share", "expert_width", "max_context",
+        "prefill_per_decode", "allocation"}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [Step, Serving, Capacity, Counts, Pools, UnitCost], ids=lambda kind: kind.__name__)
+def test_quantities_end_in_their_unit(kind):
+    named = [field.name for field in dataclasses.fields(kind)]
+    known = tuple(SUFFIXES)
+    assert not [name for name in named if not name.endswith(known) and name not in BARE and not name.startswith("n_")]

@@ -33,8 +33,8 @@ def test_closed_loop_is_serve_at_drawn_lengths(placed):
         *({"regime": "closed-loop", "metric": m} for m in ("tpot_ms", "ttft_ms", "output_tok_s_total", "requests_s"))
     )
     lengths = {
-        "input_tokens": 1000 * predicting.convention("drawn_length"),
-        "output_tokens": 500 * predicting.convention("drawn_length"),
+        "input_tokens": 1000 * tables.convention("drawn_length"),
+        "output_tokens": 500 * tables.convention("drawn_length"),
     }
     out = serve(placed, **lengths, concurrency=16)
     expected = [out.tpot_s * 1e3, out.ttft_s * 1e3, out.output_tok_per_s, out.requests_per_s]

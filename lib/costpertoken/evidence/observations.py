@@ -203,7 +203,7 @@ def _weights(row) -> tuple[str, str]:
 
 def _degrees(row, family: str, weights: str) -> tuple[tuple[int, int, int], str]:
     """((tp, pp, dp), what was assumed of it): as stated, else all accelerators in tensor parallel. llama.cpp splits by
-    layers; a run for throughput takes as few accelerators a replica as leave half of the memory to the cache. A degree
+    layers; a run for throughput takes as few accelerators a replica as leave room to the cache. A degree
     counted in cores (Neuron) is cut to the accelerators."""
     pp, dp = (int(value) if value > 0 else 1 for value in (row.pp, row.dp))
     n_accel = int(row.n_accel) if row.n_accel > 0 else 0
@@ -215,8 +215,8 @@ def _degrees(row, family: str, weights: str) -> tuple[tuple[int, int, int], str]
     if row.regime not in FOR_THROUGHPUT:
         return (most, pp, dp), ""
     stored = sum(weight_bytes(tables.model(row.model_id), tables.precision(weights)).values()) / (pp * dp)
-    memory = tables.accelerator(row.accelerator_id).memory_bytes
-    tp = next((n for n in (1, 2, 4, 8) if n <= most and stored / n <= memory / 2), most)
+    room = tables.accelerator(row.accelerator_id).memory_bytes * tables.convention("weights_share")
+    tp = next((n for n in (1, 2, 4, 8) if n <= most and stored / n <= room), most)
     return (tp, pp, dp), f"tp taken as {tp}"
 
 

@@ -1,8 +1,6 @@
 """What the model says for measured rows, all at once: one function a regime."""
 
 import dataclasses
-from functools import cache
-from pathlib import Path
 
 import numpy as np
 
@@ -11,16 +9,6 @@ from costpertoken.evidence.observations import Observations
 from costpertoken.model.roofline import step_of
 from costpertoken.model.serving import static_state, steady_state
 from costpertoken.model.units import KILO
-
-
-def convention(name: str) -> float:
-    """What a kind of benchmark does that its rows do not say (data/conventions.csv)."""
-    return _conventions(tables.data_dir())[name]
-
-
-@cache
-def _conventions(folder: Path) -> dict[str, float]:
-    return tables.read("conventions").set_index("name")["value"].to_dict()
 
 
 def take(record, at):
@@ -57,13 +45,15 @@ def closed_loop(counts, efficiency, isl, osl, clients):
 def server(counts, efficiency, isl, osl, clients):
     """MLPerf's server: the batch that its latency limits leave of the largest."""
     full = offline(counts, efficiency, isl, osl, clients)
-    return steady_state(counts, efficiency, isl, osl, np.maximum(1.0, convention("server_batch") * full.batch))
+    return steady_state(counts, efficiency, isl, osl, np.maximum(1.0, tables.convention("server_batch") * full.batch))
 
 
 def interactive(counts, efficiency, isl, osl, clients):
     """MLPerf's interactive: as server, under tighter limits."""
     full = offline(counts, efficiency, isl, osl, clients)
-    return steady_state(counts, efficiency, isl, osl, np.maximum(1.0, convention("interactive_batch") * full.batch))
+    return steady_state(
+        counts, efficiency, isl, osl, np.maximum(1.0, tables.convention("interactive_batch") * full.batch)
+    )
 
 
 def static(counts, efficiency, isl, osl, clients):
@@ -73,7 +63,7 @@ def static(counts, efficiency, isl, osl, clients):
 
 def prompts_only(counts, efficiency, isl, osl, clients):
     """Prompts in steps of the engine's prompt batch; `output` of this Serving is prompt tokens."""
-    chunk = np.minimum(isl, convention("prompt_batch"))
+    chunk = np.minimum(isl, tables.convention("prompt_batch"))
     one = step_of(counts, efficiency, decode=0.0, context_tokens=0.0, prefill_tokens=chunk, pairs_per_token=isl / 2)
     base = static_state(counts, efficiency, isl, np.ones_like(isl), np.ones_like(isl))
     return dataclasses.replace(base, output_tok_per_s=chunk / one.step_s, ttft_s=isl / chunk * one.step_s)
@@ -118,7 +108,7 @@ def predict(observed: Observations, efficiency, only=None) -> np.ndarray:
         at = rows[regimes[rows] == regime]
         if not at.size:
             continue
-        scale = convention("drawn_length") if regime == "closed-loop" else 1.0
+        scale = tables.convention("drawn_length") if regime == "closed-loop" else 1.0
         isl, osl = observed.isl[at] * scale, observed.osl[at] * scale
         clients = observed.concurrency[at] / observed.n_replicas[at]
         with np.errstate(all="ignore"):

@@ -4,11 +4,10 @@ Inside the library every quantity is in base units (bytes, seconds, FLOP, USD, w
 table is read and where a figure is shown.
 """
 
-KILO, MEGA, GIGA, TERA = 1e3, 1e6, 1e9, 1e12
+KILO, GIGA, TERA = 1e3, 1e9, 1e12
 GB = 1e9
 GIB = 2.0**30
 MTOK = 1e6
-MINUTE_S = 60.0
 HOUR_S = 3600.0
 DAY_S = 24 * HOUR_S
 DAYS_PER_YEAR = 365.0
@@ -32,6 +31,8 @@ SUFFIXES = {
     "_usd_per_hour": "US dollars per hour",
     "_usd_per_mtok": "US dollars per million tokens",
     "_tokens": "tokens",
+    "_flop_per_token": "FLOP for each token",
+    "_flop_per_pair": "FLOP for each pair of a query and a cached token",
     "_tok_per_s": "tokens per second",
     "_per_s": "events per second",
 }

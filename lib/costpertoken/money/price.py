@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from costpertoken.model.records import InputError, at_least, check_range
-from costpertoken.model.units import HOURS_PER_YEAR, KILO
+from costpertoken.model.units import HOURS_PER_YEAR, KILO, MONTHS_PER_YEAR
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ def ownership_usd_per_hour(owned: Ownership) -> dict[str, float]:
     return {
         "capital": float(capital) / HOURS_PER_YEAR,
         "energy": power_kw * owned.pue * owned.usd_per_kwh,
-        "hosting": power_kw * owned.hosting_usd_per_kw_month * 12 / HOURS_PER_YEAR,
+        "hosting": power_kw * owned.hosting_usd_per_kw_month * MONTHS_PER_YEAR / HOURS_PER_YEAR,
         "staff": owned.staff_usd_per_year / HOURS_PER_YEAR,
     }
 

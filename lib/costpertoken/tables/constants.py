@@ -60,6 +60,16 @@ def _efficiency(folder: Path, engine: str, vendor: str, fmts: tuple[str, ...]) -
         raise InputError(f"data/calibration.csv: {error}") from None
 
 
+def convention(name: str) -> float:
+    """What a kind of benchmark does that its rows do not say (data/conventions.csv)."""
+    return _conventions(data_dir())[name]
+
+
+@cache
+def _conventions(folder: Path) -> dict[str, float]:
+    return typed(folder, "conventions").set_index("name")["value"].to_dict()
+
+
 def engine_family(engine: str, version: str = "", date: str = "") -> str:
     """Family of an engine by its printed name, version and date; '' for one that no row of data/engines.csv knows."""
     return _family(data_dir(), str(engine).lower(), str(version), str(date))
