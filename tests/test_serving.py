@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from costpertoken.answers.estimate import deployment
-from costpertoken.model import serving
+from costpertoken.model import roofline, serving
 from costpertoken.model.records import InputError
 
 WEIGHTS = 2 * (132e6 + 21_000)  # products, embedding, head and norms at two bytes
@@ -44,6 +44,19 @@ def test_cached_prefix_is_not_prefilled():
     out = serving.serve(DEPLOYMENT, input_tokens=400, output_tokens=100, concurrency=10, cached_share=0.75)
     assert out.input_tok_per_s == pytest.approx(out.output_tok_per_s)
     assert out.cached_tok_per_s == pytest.approx(3 * out.output_tok_per_s)
+
+
+def test_first_token_by_hand():
+    """Half a step, the own prompt, and past the batch the wait that Little's law gives."""
+    prompt = roofline.step(
+        DEPLOYMENT, decode=0.0, context_tokens=0.0, prefill_tokens=900.0, pairs_per_token=450.0
+    ).step_s
+    inside = serving.serve(DEPLOYMENT, input_tokens=900, output_tokens=100, concurrency=20)
+    assert inside.ttft_s == pytest.approx(0.5 * inside.step.step_s + prompt)
+    room = float(serving.batch_limit(DEPLOYMENT, input_tokens=900, output_tokens=100))
+    over = serving.serve(DEPLOYMENT, input_tokens=900, output_tokens=100, concurrency=3 * room)
+    assert over.batch == pytest.approx(room)
+    assert over.ttft_s == pytest.approx((0.5 + 100 * 2) * over.step.step_s + prompt)
 
 
 def test_static_batch_by_hand():

@@ -1,6 +1,7 @@
 """Intervals: they hold what they say on rows that the fit had not seen, and widen for what is new."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from costpertoken import tables
@@ -67,6 +68,27 @@ def test_an_accelerator_never_seen_is_less_sure_than_one_seen(architecture):
     asked = ("throughput", "offline-max-throughput", architecture, tables.read("residuals"))
     unseen, seen = (np.diff(uncertain.log_interval([case], *asked))[0] for case in ("accelerator", "none"))
     assert unseen > seen
+
+
+def test_an_interval_turns_the_errors_round():
+    """Predicted 30 % of a log too high at most means measured that much lower, and a cost that much higher."""
+    named = {"left_out": "release", "kind": "throughput", "regime": "offline-max-throughput", "architecture": "dense"}
+    pool = pd.DataFrame([named | {"n_rows": 100, "log_low": -0.1, "log_high": 0.3}])
+    found = uncertain.log_interval(["release"], "throughput", "offline-max-throughput", "dense", pool)
+    assert found == (-0.3, 0.1)
+
+
+def test_a_cost_goes_against_its_throughput_and_with_its_step():
+    rows = (
+        tables.read("residuals")
+        .query("left_out == 'release' and architecture == 'dense'")
+        .set_index(["kind", "regime"])
+    )
+    for backlog, at in ((True, ("throughput", "offline-max-throughput")), (False, ("tpot", "closed-loop"))):
+        low, high = np.exp(rows.loc[at, ["log_low", "log_high"]].astype(float)) ** (1 if backlog else -1)
+        expected = sorted((low, high))
+        found, _ = uncertain.cost_interval("h100-sxm", "llama-3.1-70b", "vllm", backlog=backlog)
+        assert found == pytest.approx((min(expected[0], 1), max(expected[1], 1)), rel=1e-6)
 
 
 def test_summary_by_hand():
