@@ -1,6 +1,7 @@
 """Executes one chapter in a fresh kernel; the same inputs give the same bytes."""
 
 import contextlib
+import logging
 import os
 import sys
 import tempfile
@@ -100,6 +101,9 @@ def run(notebook, *, docname: str, folder: Path, parameters: dict):
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
+    # A kernel that is shut down after a failed cell may close a socket that the event loop still writes to; the failure
+    # itself is raised below, and a traceback of the loop's beside it would only hide it.
+    logging.getLogger("tornado").setLevel(logging.CRITICAL)
     try:
         done = papermill.execute_notebook(
             notebook,
