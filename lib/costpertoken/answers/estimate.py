@@ -6,17 +6,16 @@ import numpy as np
 from scipy.optimize import brentq
 
 from costpertoken import tables
-from costpertoken.evidence.uncertain import cost_interval
+from costpertoken.evidence.uncertain import cost_interval, joined
 from costpertoken.model.records import Deployment, InputError, Price, Workload, check_range
 from costpertoken.model.serving import STATUS, Serving, batch_limit, capacity, serve, smallest_fit
 from costpertoken.model.units import GB
 from costpertoken.money.cost import UnitCost, allocate
+from costpertoken.tables.deploy import ENGINE as ENGINE
+from costpertoken.tables.deploy import deployment as deployment
+from costpertoken.tables.deploy import headline_price as headline_price
 
 DEGREES = (1, 2, 4, 8)
-#: Engine whose constants are used where none is named.
-ENGINE = "vllm"
-#: Where a headline price is looked for first: one class at a time, never a median over all of them.
-CLASSES = ("neocloud", "hyperscaler", "marketplace")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,35 +32,6 @@ class Estimate:
     utilisation: float
     interval: tuple[float, float]
     support: str
-
-
-def deployment(
-    model_id, accelerator_id, *, weights=None, activations=None, cache=None, tp=1, pp=1, dp=1, ep=1, engine=ENGINE
-) -> Deployment:
-    """Deployment by names; weights default to the checkpoint's own format. engine: a family of data/calibration.csv."""
-    model, accelerator = tables.model(model_id), tables.accelerator(accelerator_id)
-    formats = tables.precision(weights or tables.native_precision(model), activations=activations, cache=cache)
-    return Deployment(
-        model=model,
-        accelerator=accelerator,
-        precision=formats,
-        efficiency=tables.efficiency(accelerator, formats, engine=engine),
-        engine=engine,
-        tp=tp,
-        pp=pp,
-        dp=dp,
-        ep=ep,
-    )
-
-
-def headline_price(accelerator_id, *, commitment="on-demand", cloud_class=None, provider=None, region=None) -> Price:
-    """Median of the offers of one cloud class: the one asked for, else the first of CLASSES that sells the accelerator."""
-    if cloud_class is None and provider is None:
-        offered = set(tables.price_rows(accelerator_id, commitment=commitment)["cloud_class"])
-        cloud_class = next((name for name in CLASSES if name in offered), None)
-    return tables.price(
-        accelerator_id, commitment=commitment, cloud_class=cloud_class, provider=provider, region=region
-    )
 
 
 def degrees_of(deployed: Deployment) -> list[int]:
@@ -177,17 +147,16 @@ def estimate(
 def ranges(result: Estimate, kind: str = "output_usd_per_mtok") -> dict[str, float]:
     """Value of one unit cost; the model's interval at the typical price; the market's range at the typical model; joined.
 
-    Joined as independent causes are: the logs of the two half-widths add as squares, on each side.
     """
     value, price = float(getattr(result.cost, kind)), result.price
     market = price.low / price.usd_per_hour, price.high / price.usd_per_hour
-    both = [np.hypot(np.log(one), np.log(other)) for one, other in zip(result.interval, market, strict=True)]
+    both = joined(result.interval, market)
     return {
         "value": value,
         "model_low": value * result.interval[0],
         "model_high": value * result.interval[1],
         "price_low": value * market[0],
         "price_high": value * market[1],
-        "low": value * float(np.exp(-both[0])),
-        "high": value * float(np.exp(both[1])),
+        "low": value * both[0],
+        "high": value * both[1],
     }

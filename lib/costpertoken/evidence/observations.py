@@ -230,7 +230,7 @@ def _counted(model_id, accelerator_id, weights, kv, tp, pp, dp) -> tuple[Counts,
     placed = Deployment(
         model=model, accelerator=accelerator, precision=precision, efficiency=IDEAL, tp=tp, pp=pp, dp=dp
     )
-    return count(placed), tables.formats(accelerator, precision), accelerator.vendor
+    return count(placed), tables.formats(accelerator, precision), tables.maker(accelerator)
 
 
 #: Counts do not depend on efficiencies; a deployment needs some all the same.

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from costpertoken import tables
+from costpertoken.evidence import ratios
 from costpertoken.evidence.calibrate import Fit
 from costpertoken.evidence.leave_out import CASES, errors
 
@@ -59,7 +60,8 @@ def summary(error: np.ndarray) -> dict[str, float]:
 
 
 def table(fitted: Fit, as_of: str) -> pd.DataFrame:
-    """data/residuals.csv: errors by case, kind, regime and architecture, and pooled over the last two ('')."""
+    """data/residuals.csv: errors by case, kind, regime and architecture, and pooled over the last two (''); and of the
+    ratios of two rows that differ in one thing ("pair")."""
     pool = pools(fitted.observed.predicted)
     rows = []
     for case in ("none", *CASES):
@@ -68,6 +70,12 @@ def table(fitted: Fit, as_of: str) -> pd.DataFrame:
             for names, at in pool.groupby(keys).indices.items():
                 named = dict(zip(keys, names if isinstance(names, tuple) else (names,), strict=True))
                 rows.append({"left_out": case, "regime": "", "architecture": "", **named, **summary(error[at])})
+    pairs = ratios.pair_table(fitted)
+    rows += [
+        {"left_out": "pair", "kind": f"ratio of {kind}", "regime": "", "architecture": "", **summary(error)}
+        for kind, error in pairs.items()
+        if len(error)
+    ]
     order = ["left_out", "kind", "regime", "architecture"]
     frame = pd.DataFrame(rows).sort_values(order, ignore_index=True)
     figures = [name for name in frame if name not in (*order, "n_rows")]
@@ -76,6 +84,12 @@ def table(fitted: Fit, as_of: str) -> pd.DataFrame:
         .round(dict.fromkeys(figures, 4))
         .assign(level=LEVEL, basis="derived", source="calibration", as_of=as_of)
     )
+
+
+def joined(*bands: tuple[float, float]) -> tuple[float, float]:
+    """(low, high) factors of independent causes together: the logs of their half-widths add as squares, on each side."""
+    low, high = (np.sqrt(np.sum([np.log(band[end]) ** 2 for band in bands])) for end in (0, 1))
+    return float(np.exp(-low)), float(np.exp(high))
 
 
 def seen() -> dict[str, set]:
@@ -88,21 +102,21 @@ def _seen(folder: Path) -> dict[str, set]:
     measured = tables.read("measurements")
     columns = ["accelerator_id", "engine", "engine_version", "source_date"]
     rows = measured[columns].drop_duplicates().itertuples(index=False)
-    pairs = {(tables.accelerator(row[0]).vendor, tables.engine_family(*row[1:])) for row in rows}
+    pairs = {(tables.maker(tables.accelerator(row[0])), tables.engine_family(*row[1:])) for row in rows}
     return {"accelerator": set(measured["accelerator_id"]), "model": set(measured["model_id"]), "software": pairs}
 
 
 def case_of(accelerator_id: str, model_id: str, family: str) -> list[str]:
     """What is new about a prediction: the cases whose errors it is judged by. A vendor's accelerator under an engine that
     was never measured on one counts as a new accelerator."""
-    known, software = seen(), (tables.accelerator(accelerator_id).vendor, family)
+    known, software = seen(), (tables.maker(tables.accelerator(accelerator_id)), family)
     new = ["accelerator"] if accelerator_id not in known["accelerator"] or software not in known["software"] else []
     return new + (["model"] if model_id not in known["model"] else []) or ["release"]
 
 
 def novelty(accelerator_id: str, model_id: str, family: str) -> str:
     """What is new about a prediction, in words; '' if nothing."""
-    known, vendor = seen(), tables.accelerator(accelerator_id).vendor
+    known, vendor = seen(), tables.maker(tables.accelerator(accelerator_id))
     new = [f"{accelerator_id} never measured"] if accelerator_id not in known["accelerator"] else []
     if not new and (vendor, family) not in known["software"]:
         new = [f"{vendor} never measured under {family or 'this engine'}"]

@@ -45,17 +45,25 @@ def positions(rows: pd.DataFrame, engine: str, vendor: str, fmts: tuple[str, ...
     return {field: found[name][constant] for field, (constant, name) in asked.items()}
 
 
-def efficiency(of: Accelerator, at: Precision, *, engine: str = "vllm") -> Efficiency:
-    """The calibrated constants for an accelerator, a precision and an engine family (data/calibration.csv)."""
-    return _efficiency(data_dir(), engine, of.vendor, formats(of, at))
+def maker(of: Accelerator) -> str:
+    """Whose constants hold for an accelerator: its vendor's; for a processor those of "cpu", whoever makes it."""
+    return "cpu" if of.device_class == "cpu" else of.vendor
+
+
+def efficiency(of: Accelerator, at: Precision, *, engine: str = "vllm", column: str = "value") -> Efficiency:
+    """The calibrated constants for an accelerator, a precision and an engine family (data/calibration.csv).
+
+    column: "value", or "low" and "high" for the ends of each constant's interval.
+    """
+    return _efficiency(data_dir(), engine, maker(of), formats(of, at), column)
 
 
 @cache
-def _efficiency(folder: Path, engine: str, vendor: str, fmts: tuple[str, ...]) -> Efficiency:
+def _efficiency(folder: Path, engine: str, vendor: str, fmts: tuple[str, ...], column: str) -> Efficiency:
     rows = typed(folder, "calibration")
     try:
         at = positions(rows, engine, vendor, fmts)
-        return Efficiency(**{field: float(rows["value"].iat[i]) for field, i in at.items()})
+        return Efficiency(**{field: float(rows[column].iat[i]) for field, i in at.items()})
     except InputError as error:
         raise InputError(f"data/calibration.csv: {error}") from None
 

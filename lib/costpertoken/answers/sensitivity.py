@@ -1,0 +1,65 @@
+"""What moves an answer most: each input alone from its low to its high end, the others as they are, widest first."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
+
+import pandas as pd
+
+from costpertoken import tables
+from costpertoken.model.records import Deployment, Efficiency, Price
+from costpertoken.prose import significant
+
+#: The constants of the engine, in words; the others are named by their field.
+WORDS = {
+    "weight_bandwidth": "share of bandwidth reached, weights",
+    "expert_bandwidth": "share of bandwidth reached, experts",
+    "cache_bandwidth": "share of bandwidth reached, cache",
+    "dense_peak": "share of peak reached, dense products",
+    "expert_peak": "share of peak reached, experts",
+    "attention_peak": "share of peak reached, attention",
+    "activation_passes": "passes of activations over memory",
+    "memory_usable": "share of memory that an engine uses",
+    "output_reserved": "share of the output reserved in the cache",
+    "host_step_s": "host time a step",
+    "host_layer_s": "host time a layer",
+    "host_sequence_s": "host time a sequence",
+    "link_latency_s": "latency of an all-reduce",
+    "max_batch": "engine's cap on the batch",
+}
+
+
+def tornado(answer: Callable[..., float], ranges: Mapping[str, tuple[float, float]], most: int = 5) -> pd.DataFrame:
+    """The inputs that move an answer most: input, value (as it is), low and high (of the answer), at (the input's ends).
+
+    answer: takes any one of the inputs by name and gives the answer with the others as they are. ranges: input -> (low end,
+    high end). An end at which there is no answer (NaN) counts as no move.
+    """
+    value = float(answer())
+    rows = []
+    for name, ends in ranges.items():
+        moved = [found for found in (float(answer(**{name: end})) for end in ends) if found == found]
+        span = " to ".join(significant(end) for end in ends)
+        words = f"{WORDS.get(name, name.replace('_', ' '))}, {span}"
+        rows.append({"input": words, "value": value, "low": min([value, *moved]), "high": max([value, *moved])})
+    frame = pd.DataFrame(rows)
+    return frame.iloc[(frame["low"] / frame["high"]).argsort(kind="stable")[:most]].reset_index(drop=True)
+
+
+def constant_ranges(deployed: Deployment) -> dict[str, tuple[float, float]]:
+    """The interval of each of a deployment's calibrated constants that has one."""
+    ends = [
+        tables.efficiency(deployed.accelerator, deployed.precision, engine=deployed.engine, column=column)
+        for column in ("low", "high")
+    ]
+    both = {item.name: tuple(getattr(end, item.name) for end in ends) for item in fields(Efficiency)}
+    return {name: span for name, span in both.items() if span[0] < span[1]}
+
+
+def with_constant(deployed: Deployment, **changed: float) -> Deployment:
+    """The deployment with some constants of its engine changed."""
+    return replace(deployed, efficiency=replace(deployed.efficiency, **changed))
+
+
+def with_price(price: Price, usd_per_hour: float) -> Price:
+    """The price moved to another point of its range."""
+    return replace(price, usd_per_hour=usd_per_hour)

@@ -1,0 +1,1 @@
+"""The checks of the claims: one module a chapter, named as the chapter is."""

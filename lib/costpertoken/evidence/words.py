@@ -1,0 +1,110 @@
+"""The ledger in words: what is printed, what was computed, under which condition it holds, and why the verdict is given."""
+
+import math
+
+import pandas as pd
+
+from costpertoken.evidence import admissible
+from costpertoken.evidence.verdict import Evidence
+from costpertoken.prose import significant, with_unit
+
+COLUMNS = [
+    "id", "chapter", "claim", "printed", "computed", "low", "high", "unit", "verdict", "condition", "share", "reason",
+    "conflicts_with", "close_call",
+]  # fmt: skip
+UNITS = {"percent": "%", "x": "×", "ratio": "", "GPU": "GPUs"}
+
+
+def quantity(value: float, unit: str, digits: int = 3) -> str:
+    """A value with its unit, as a reader expects it."""
+    plain = int(value) if abs(value) < 1e15 and float(value).is_integer() else value
+    return with_unit(significant(plain, digits), UNITS.get(unit, unit))
+
+
+def printed(row) -> str:
+    """What the article prints, or, where it prints no number, how its words are read."""
+    low, high = row.printed_low, row.printed_high
+    if math.isnan(low) and math.isnan(high):
+        return "no number"
+    if math.isnan(high) or math.isnan(low):
+        end = f"at least {quantity(low, row.unit)}" if math.isnan(high) else f"at most {quantity(high, row.unit)}"
+        return f"read as {end}" if row.reading else end
+    shown = quantity(low, row.unit) if low == high else f"{significant(low)} to {quantity(high, row.unit)}"
+    return f"read as {shown}" if row.reading else shown
+
+
+def computed(figure, unit: str) -> str:
+    """A figure with its interval."""
+    if math.isnan(figure.value):
+        return "does not fit"
+    span = "" if figure.low == figure.high else f" ({significant(figure.low)} to {significant(figure.high)})"
+    return quantity(figure.value, unit) + span
+
+
+def condition(claim_id: str, found: Evidence | None) -> str:
+    """The change from the default scenario that makes the claim true: 'batch = 12 requests (default 32)'."""
+    if found is None or found.solution is None:
+        return ""
+    known = admissible.inputs(claim_id)
+    parts = []
+    for name, value in found.solution.changed.items():
+        one = known[name]
+        now, was = (v if isinstance(v, str) else quantity(v, one.unit) for v in (value, one.value))
+        parts.append(f"{name.replace('_', ' ')} = {now} (default {was})")
+    return ", ".join(parts)
+
+
+def reason(row, verdict: str, found: Evidence | None, why: str) -> str:
+    """Why the verdict is given, from the figures that the rule looked at."""
+    if found is None:
+        return why
+    now = computed(found.figure, row.unit)
+    limit = found.physics[1] if math.isinf(found.physics[0]) else found.physics[0]
+    open_inputs = any(not one.fixed for one in admissible.inputs(row.id).values())
+    over = "over the admissible inputs" if open_inputs else "with nothing left open"
+    outside = f"computed {significant(found.reach[0])} to {quantity(found.reach[1], row.unit)} {over}"
+    return {
+        "contradicts-physics": f"the data sheet at its full rates allows {quantity(limit, row.unit)} at best",
+        "inconsistent": f"no admissible input makes it true together with {', '.join(found.conflicts)}",
+        "holds": f"computed {now}" + (f"; tolerance {significant(row.tolerance)}" if row.tolerance > 0 else ""),
+        "holds-under": f"computed {now} by default; true in {found.share:.0%} of the admissible scenarios",
+        "overstated": outside,
+        "understated": outside,
+    }[verdict]
+
+
+def row(claim, verdict: str, found: Evidence | None, why: str, close: bool) -> dict:
+    """One row of the ledger."""
+    figure = found.figure if found else admissible.Figure(math.nan, math.nan, math.nan)
+    return {
+        "id": claim.id,
+        "chapter": claim.chapter,
+        "claim": claim.claim,
+        "printed": printed(claim),
+        "computed": figure.value,
+        "low": figure.low,
+        "high": figure.high,
+        "unit": claim.unit,
+        "verdict": verdict,
+        "condition": condition(claim.id, found) if verdict in ("holds-under", "inconsistent") else "",
+        "share": found.share if found else math.nan,
+        "reason": reason(claim, verdict, found, why),
+        "conflicts_with": ", ".join(found.conflicts) if found and verdict == "inconsistent" else "",
+        "close_call": close,
+    }
+
+
+def shown(rows: pd.DataFrame) -> pd.DataFrame:
+    """The ledger's rows as a chapter shows them: claim, printed, computed, verdict, why (and when)."""
+    figures = [admissible.Figure(*at) for at in rows[["computed", "low", "high"]].itertuples(index=False)]
+    found = [
+        "–" if verdict == "unverifiable" else computed(figure, unit)
+        for figure, unit, verdict in zip(figures, rows["unit"], rows["verdict"], strict=True)
+    ]
+    why = [
+        f"{'true when ' + condition + '; ' if condition else ''}{reason}{'; a close call' if close else ''}"
+        for condition, reason, close in rows[["condition", "reason", "close_call"]].itertuples(index=False)
+    ]
+    return pd.DataFrame(
+        {"Claim": rows["claim"], "Printed": rows["printed"], "Computed": found, "Verdict": rows["verdict"], "Why": why}
+    )
