@@ -27,6 +27,7 @@ KEYS = {
     "claim_inputs": ["claim_id", "name"],
     "claims": ["id"],
     "conventions": ["name"],
+    "cpus": ["id"],
     "efficiency": ["constant", "engine", "vendor", "format"],
     "engines": ["engine", "date_before"],
     "gpu_price_history": ["accelerator_id", "provider", "region", "instance", "commitment", "seen_on"],

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from costpertoken.model.records import Accelerator, InputError, Model, Precision, Source
-from costpertoken.model.units import BITS_PER_BYTE, GB, TERA
+from costpertoken.model.records import Accelerator, InputError, Model, Precision, Source, check_range
+from costpertoken.model.units import BITS_PER_BYTE, GB, GIGA, KILO, TERA
 from costpertoken.tables.read import data_dir, table_row
 
 
@@ -63,6 +63,23 @@ def _accelerator(folder: Path, accelerator_id: str) -> Accelerator:
         "pcie_bytes_per_s": number["pcie_gb_s"] * GB / 2,
     }
     return _made(Accelerator, "accelerators", f"row {accelerator_id}", values)
+
+
+def cpu(cpu_id: str) -> dict:
+    """What a processor counts, as keywords of `model.cpu`: sockets, channels_per_socket, transfers_per_s, bytes_per_transfer,
+    cores_per_socket, clock_hz; and flop_per_cycle, format -> FLOP of one core in a cycle."""
+    return dict(_cpu(data_dir(), cpu_id))
+
+
+@cache
+def _cpu(folder: Path, cpu_id: str) -> dict:
+    row = table_row("cpus", cpu_id)
+    counts = {name: row[name] for name in ("sockets", "channels_per_socket", "bytes_per_transfer", "cores_per_socket")}
+    rates = {"transfers_per_s": row["mega_transfers_per_s"] * KILO**2, "clock_hz": row["clock_ghz"] * GIGA}
+    for name, value in (counts | rates).items():
+        check_range(f"data/cpus.csv, row {cpu_id}, {name}", value, exclusive=True)
+    per_cycle = {name: row[f"flop_per_cycle_{name}"] for name in ("fp32", "bf16", "fp16", "int8")}
+    return counts | rates | {"flop_per_cycle": {fmt: value for fmt, value in per_cycle.items() if not pd.isna(value)}}
 
 
 def native_precision(of: Model) -> str:
