@@ -1,10 +1,23 @@
-"""The roofs of processors: by hand, and against the accelerators' rows that the cost model reads."""
+"""Processors: their roofs by hand and against the accelerators' rows, their instances, and whole machines for a load."""
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from costpertoken import tables
-from costpertoken.model.cpu import bandwidth_bytes_per_s, peak_flop_per_s
+from costpertoken.answers.cpu import hybrid
+from costpertoken.evidence.assumed import rate_band
+from costpertoken.evidence.uncertain import cost_interval
+from costpertoken.model.cpu import bandwidth_bytes_per_s, part_of, peak_flop_per_s
 from costpertoken.model.records import InputError
+from costpertoken.model.serving import serve
+from costpertoken.money.machines import (
+    capacity_tok_per_s,
+    cheapest_usd_per_hour,
+    crossing_tok_per_s,
+    fleet_usd_per_hour,
+)
+from costpertoken.tables.cpus import instance
 from costpertoken.tables.records import cpu
 
 CPUS = tables.ids("cpus")
@@ -54,3 +67,59 @@ def test_sizes_of_instances_divide_the_whole():
 def test_an_unknown_cpu_is_refused_with_the_nearest():
     with pytest.raises(InputError, match="xeon6-6980p"):
         cpu("xeon6")
+
+
+def test_a_part_of_a_machine_is_that_share_of_its_roofs():
+    whole = tables.accelerator("graviton4-48xl")
+    part = part_of(whole, share=0.25, memory_bytes=7.0)
+    assert part.memory_bytes == 7 and part.memory_bytes_per_s == whole.memory_bytes_per_s / 4
+    assert part.peak_flop_per_s["int8"] == whole.peak_flop_per_s["int8"] / 4
+
+
+def test_whole_machines_are_rented():
+    bills = fleet_usd_per_hour(load_tok_per_s=np.array([0, 1, 100, 101, 250]), capacity_tok_per_s=100.0, usd_per_hour=2.0)
+    assert bills.tolist() == [2, 2, 2, 4, 6]
+
+
+def test_the_cheapest_size_is_taken_and_sizes_that_cannot_serve_are_left_out():
+    sizes = {"capacities_tok_per_s": np.array([np.nan, 10.0, 25.0]), "usd_per_hour": np.array([0.5, 1.0, 2.0])}
+    assert cheapest_usd_per_hour(load_tok_per_s=np.array([5.0, 15.0, 25.0]), **sizes).tolist() == [1, 2, 2]
+
+
+def test_crossing_is_what_the_other_rent_buys():
+    rents, capacities = np.array([1.0, 2.0, 8.0]), np.array([10.0, 25.0, 200.0])
+    found = crossing_tok_per_s(capacities_tok_per_s=capacities, usd_per_hour=rents, other_usd_per_hour=5.0)
+    assert found == 50.0  # five small ones carry 50, two middle ones 50, no large one is within 5
+    assert crossing_tok_per_s(capacities_tok_per_s=capacities, usd_per_hour=rents, other_usd_per_hour=0.9) == 0.0
+    at = {"capacities_tok_per_s": capacities, "usd_per_hour": rents}
+    assert cheapest_usd_per_hour(load_tok_per_s=found, **at) <= 5.0 < cheapest_usd_per_hour(load_tok_per_s=found * 1.001, **at)
+
+
+def test_latency_limits_only_take_away():
+    load = {"input_tokens": 300, "output_tokens": 200}
+    at = instance("llama-3.2-1b", "graviton4-48xl", weights="int8", n_vcpus=16)
+    free, _ = capacity_tok_per_s(at, **load)
+    tight, batch = capacity_tok_per_s(at, tpot_limit_s=0.05, **load)
+    assert tight <= free and float(serve(at, concurrency=batch, **load).tpot_s) <= 0.05
+    assert np.isnan(capacity_tok_per_s(at, tpot_limit_s=1e-6, **load)[0])
+
+
+def test_a_mix_saves_part_of_one_gpu_and_no_more():
+    small = pd.DataFrame({"n_vcpus": [8], "usd_per_hour": [0.3], "tok_per_s": [20.0]})
+    load = np.array([10.0, 110.0, 150.0, 200.0, 1010.0])
+    found = hybrid(load, gpu_tok_per_s=100.0, gpu_usd_per_hour=1.0, small=small, movable=0.5)
+    assert found["alone_usd"].tolist() == [1, 2, 2, 2, 11]
+    assert found["mixed_usd"].tolist() == pytest.approx([1, 1.3, 1.9, 2, 10.3])  # the first may not move whole
+    assert found["moved"].tolist() == pytest.approx([0, 10 / 110, 0, 0, 10 / 1010])
+    assert ((found["alone_usd"] - found["mixed_usd"]) < 1.0).all()
+
+
+def test_the_band_of_unfitted_constants_is_wider_than_the_model_s_own():
+    at = instance("llama-3.2-1b", "graviton4-48xl", weights="int8", n_vcpus=16)
+    low, high = rate_band(at, input_tokens=300, output_tokens=200, batch=16)
+    own_low, own_high = cost_interval(at.accelerator.id, at.model.id, at.engine, backlog=False)[0]
+    assert low < 1 / own_high and high > 1 / own_low
+
+
+def test_predictions_on_a_processor_are_extrapolated():
+    assert cost_interval("graviton4-48xl", "llama-3.1-8b", "vllm", backlog=True)[1].startswith("extrapolated")
