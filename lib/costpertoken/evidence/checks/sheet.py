@@ -3,6 +3,7 @@
 from costpertoken import tables
 from costpertoken.evidence.claims import check
 from costpertoken.model.records import InputError
+from costpertoken.model.units import KILO
 
 
 @check("accelerator-sheet")
@@ -13,3 +14,9 @@ def sheet(*, accelerator, column):
     if column not in rows.columns:
         raise InputError(f"data/accelerators.csv has no column {column!r}; nearest: {tables.nearest(column, rows.columns)}")
     return float(rows.at[accelerator, column])
+
+
+@check("accelerator-bandwidth")
+def bandwidth(*, accelerator):
+    """Memory bandwidth of data/accelerators.csv in TB/s."""
+    return sheet(accelerator=accelerator, column="memory_gb_s") / KILO
