@@ -52,14 +52,14 @@ def fill(markdown: str, numbers: dict[str, dict], docname: str) -> str:
     """Put the numbers into prose, directives' bodies included; code and display math stay as they are."""
     lines, fences = [], []
     for line in markdown.split("\n"):
-        closed = _step(line, fences)
+        closed = step_fences(line, fences)
         if not closed and not (fences and fences[-1][1]):
             line = MARKER.sub(lambda m: _resolve(m[1], numbers, docname), line)
         lines.append(line)
     return "\n".join(lines)
 
 
-def _step(line: str, fences: list[tuple[str, bool]]) -> bool:
+def step_fences(line: str, fences: list[tuple[str, bool]]) -> bool:
     """Follow one line into or out of the open fences, each (mark, literal); true if it closed one."""
     fence = FENCE.match(line)
     if not fence:
