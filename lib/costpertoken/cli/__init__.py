@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from costpertoken.cli.claims import claims_command
 from costpertoken.cli.cost import cost
 from costpertoken.cli.validate import calibrate, validate_command
 from costpertoken.model.records import InputError
@@ -16,6 +17,7 @@ def costpertoken() -> None:
 
 
 costpertoken.add_command(cost)
+costpertoken.add_command(claims_command)
 costpertoken.add_command(validate_command)
 costpertoken.add_command(calibrate)
 

@@ -104,8 +104,11 @@ def physics_of(one: Check, known: dict) -> tuple[float, float]:
     """(floor, ceiling) at 100 % of the data sheet over the admissible inputs; infinite where nothing bounds."""
     if not one.bound:
         return -math.inf, math.inf
-    least, most = reached(function_of(one, ideal=True), known)
-    return (-math.inf, most) if one.bound == "ceiling" else (least, math.inf)
+    f = function_of(one, ideal=True)
+    values = [v for v in (f(scenario).value for scenario in admissible.scenarios(known)) if not math.isnan(v)]
+    if not values:
+        return math.nan, math.nan
+    return (-math.inf, max(values)) if one.bound == "ceiling" else (min(values), math.inf)
 
 
 def printed_of(row) -> Printed:
@@ -146,13 +149,16 @@ def evidence(one: Check, claim_id: str, printed: Printed, bands: dict) -> Eviden
 
 
 def claim_rows(*, chapter: str | None = None, claim_id: str | None = None) -> pd.DataFrame:
-    """Rows of data/claims.csv, of one chapter or one id; unknown names are refused with the nearest ones."""
+    """Rows of data/claims.csv, of one chapter (with or without its part) or one id; unknown names are refused with the
+    nearest ones."""
     rows = tables.read("claims")
-    for column, wanted in (("chapter", chapter), ("id", claim_id)):
-        if wanted is not None and wanted not in set(rows[column]):
-            named = "claim" if column == "id" else column
-            raise UnknownName(f"unknown {named} {wanted!r}; nearest: {tables.nearest(wanted, sorted(set(rows[column]) - {''}))}")
-        rows = rows if wanted is None else rows[rows[column] == wanted]
+    for named, column, wanted in (("chapter", rows["chapter"], chapter), ("claim", rows["id"], claim_id)):
+        if wanted is None:
+            continue
+        kept = (column == wanted) | (column.str.rpartition("/")[2] == wanted)
+        if not wanted or not kept.any():
+            raise UnknownName(f"unknown {named} {wanted!r}; nearest: {tables.nearest(wanted, sorted(set(column) - {''}))}")
+        rows = rows[kept.reindex(rows.index)]
     return rows
 
 

@@ -73,5 +73,6 @@ def verdict(printed: Printed, found: Evidence | None, factor: float = 1.0) -> st
         return "holds"
     if found.solution:
         return "holds-under"
-    above = band[0] > found.reach[1] or (math.isnan(found.reach[1]) and printed.flatters == "high")
+    most = found.reach[1] if math.isnan(found.figure.high) else found.figure.high
+    above = math.isnan(most) or band[0] > most  # what never fits is promised too much, whatever is printed
     return "overstated" if above == (printed.flatters == "high") else "understated"

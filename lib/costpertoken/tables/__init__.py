@@ -7,7 +7,7 @@ from costpertoken.tables.read import data_date, data_dir, ids, nearest, read
 from costpertoken.tables.records import accelerator, model, native_precision, precision, source
 
 __all__ = [
-    "accelerator", "convention", "data_date", "data_dir", "deployment", "efficiency", "engine_family", "formats",
-    "headline_price", "ids", "list_price_ratio", "maker", "model", "native_precision", "nearest", "positions", "precision", "price", "price_rows",
-    "read", "source", "sources",
+    "accelerator", "convention", "data_date", "data_dir", "deployment", "efficiency", "engine_family",
+    "formats", "headline_price", "ids", "list_price_ratio", "maker", "model", "native_precision", "nearest", "positions",
+    "precision", "price", "price_rows", "read", "source", "sources",
 ]  # fmt: skip

@@ -1,0 +1,132 @@
+"""The ledger over data/claims.csv: every claim of a written part has its check, verdicts follow the rule, none drifts unseen."""
+
+import inspect
+import json
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+
+from costpertoken import tables
+from costpertoken.evidence import admissible, claims
+from costpertoken.evidence.verdict import VERDICTS
+from costpertoken.model.records import InputError, UnknownName
+
+ROWS = tables.read("claims").set_index("id")
+WRITTEN = ROWS[ROWS["check"] != ""]
+CLAIMS = 122
+RECORD = Path(__file__).parent / "reference" / "verdicts.json"
+
+
+@pytest.fixture(scope="module")
+def ledger():
+    return claims.ledger().set_index("id")
+
+
+def test_every_claim_of_the_article_is_there():
+    assert len(ROWS) == CLAIMS and not ROWS["claim"].duplicated().any()
+
+
+def test_a_part_has_checks_for_all_of_its_claims_or_for_none():
+    written = ROWS["check"].ne("").groupby(ROWS["part"]).agg(["any", "all"])
+    assert (written["any"] == written["all"]).all()
+    assert set(written.index[written["all"]]) >= {"token-economics", "hardware"}
+    assert (ROWS["chapter"].ne("") == ROWS["check"].ne("")).all()
+
+
+def test_pending_claims_are_counted_by_part():
+    left = claims.pending()
+    assert left["claims"].sum() + len(WRITTEN) == CLAIMS and not set(left["part"]) & set(WRITTEN["part"])
+
+
+def test_no_check_without_a_claim():
+    claims.load_checks()
+    assert set(claims.CHECKS) == set(WRITTEN["check"])
+    assert {name for pair in claims.TOGETHER for name in pair} <= set(WRITTEN.index)
+
+
+@pytest.mark.parametrize("name", sorted(set(WRITTEN["check"])))
+def test_checks_say_how_they_compute(name):
+    claims.load_checks()
+    assert (claims.CHECKS[name].function.__doc__ or "").strip()
+    taken = inspect.signature(claims.CHECKS[name].function).parameters
+    assert (claims.CHECKS[name].bound != "") == ("ideal" in taken or any(p.kind is p.VAR_KEYWORD for p in taken.values()) and claims.CHECKS[name].bound != "")
+
+
+def test_inputs_belong_to_claims():
+    assert not set(tables.read("claim_inputs")["claim_id"]) - set(WRITTEN.index)
+
+
+def test_every_row_has_a_verdict_a_reason_and_its_figures(ledger):
+    assert list(ledger.index) == list(WRITTEN.index)
+    assert ledger["verdict"].isin(VERDICTS).all() and (ledger["reason"] != "").all()
+    known = ledger[ledger["computed"].notna()]
+    assert ((known["low"] <= known["computed"]) & (known["computed"] <= known["high"])).all()
+    assert (ledger["conflicts_with"].ne("") == ledger["verdict"].eq("inconsistent")).all()
+    assert ledger.loc[ledger["verdict"] == "holds-under", "condition"].ne("").all()
+
+
+def test_conditions_hold_by_substitution(ledger):
+    """A condition is a changed scenario: put back into the check, it gives a value within the printed one's tolerance."""
+    claims.load_checks()
+    solved = 0
+    for name in ledger.index[ledger["verdict"] == "holds-under"]:
+        one, printed = claims.CHECKS[WRITTEN.at[name, "check"]], claims.printed_of(WRITTEN.loc[name])
+        known = admissible.inputs(name)
+        f = claims.function_of(one)
+        found = claims.evidence(one, name, printed, {other: (-math.inf, math.inf) for other in ROWS.index}).solution
+        again = float(claims.figure(one.function(**admissible.defaults(known) | found.changed)).value)
+        assert admissible.gap(again, printed.band()) == 0 and again == f(admissible.defaults(known) | found.changed).value, name
+        solved += 1
+    assert solved
+
+
+def test_what_excludes_each_other_does_so_both_ways(ledger):
+    pairs = {(name, other) for name, others in ledger["conflicts_with"].items() for other in others.split(", ") if other}
+    assert pairs
+    for name, other in pairs:
+        assert (other, name) in pairs or ledger.at[other, "verdict"] in ("unverifiable", "contradicts-physics"), (name, other)
+
+
+def test_no_verdict_drifts_unseen(ledger):
+    """`make reference` acknowledges a new verdict, condition or figure; the diff of the file shows which."""
+    recorded = json.loads(RECORD.read_text())["claims"]
+    assert [row["id"] for row in recorded] == list(ledger.index)
+    for row in recorded:
+        now = ledger.loc[row["id"]]
+        assert (row["verdict"], row["conflicts_with"]) == (now["verdict"], now["conflicts_with"]), row["id"]
+        assert row["condition"] == now["condition"] and row["printed"] == now["printed"], row["id"]
+        if row["computed"] is not None:
+            assert now["computed"] == pytest.approx(row["computed"], rel=1e-3, abs=1e-9), row["id"]
+
+
+@pytest.mark.parametrize(("asked", "nearest"), [({"claim_id": "batch33-cost"}, "batch32"), ({"chapter": "economics/baching"}, "batching")])
+def test_unknown_names_are_refused_with_the_nearest(asked, nearest):
+    with pytest.raises(UnknownName, match=nearest):
+        claims.ledger(**asked)
+
+
+def test_a_chapter_is_known_by_either_name():
+    assert list(claims.claim_rows(chapter="batching")["id"]) == list(claims.claim_rows(chapter="economics/batching")["id"])
+
+
+@pytest.fixture()
+def copy(tmp_path, monkeypatch):
+    shutil.copytree(tables.data_dir(), tmp_path / "data")
+    monkeypatch.setenv("COSTPERTOKEN_DATA", str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+def test_a_missing_input_is_named(copy):
+    kept = [row for row in (copy / "claim_inputs.csv").read_text().splitlines() if not row.startswith("batch32-cost-reduction,weights")]
+    (copy / "claim_inputs.csv").write_text("\n".join(kept) + "\n")
+    with pytest.raises(InputError, match=r"batch32-cost-reduction.*weights"):
+        claims.ledger(claim_id="batch32-cost-reduction")
+
+
+def test_a_claim_whose_data_are_gone_says_which_row_is_missing(copy):
+    kept = [row for row in (copy / "accelerators.csv").read_text().splitlines() if not row.startswith("h200-sxm,")]
+    (copy / "accelerators.csv").write_text("\n".join(kept) + "\n")
+    row = claims.ledger(claim_id="h200-memory-update").iloc[0]
+    assert row["verdict"] == "unverifiable" and "h200-sxm" in row["reason"]
