@@ -40,8 +40,10 @@ bench: $(READY) ## timings of the model, the book and the pages
 calibrate: $(READY) ## fit the constants to data/measurements.csv: renews data/calibration.csv and data/residuals.csv
 	@$(VENV)/bin/costpertoken calibrate --out data
 
-reference: $(READY) ## renew tests/reference and say which numbers moved
+reference: $(READY) ## renew tests/reference, verdicts too, and say which numbers moved
 	@$(PY) -m bookpress reference
+	@$(VENV)/bin/costpertoken claims --json > tests/reference/verdicts.json.part
+	@mv tests/reference/verdicts.json.part tests/reference/verdicts.json
 
 browser: $(READY) ## find or install Chromium for the browser tests; CHROMIUM=path names one
 	@$(PY) -m bookpress browser --install

@@ -10,6 +10,7 @@ import pytest
 from bookpress.execute import read_chapter
 from bookpress.project import find_project, listed
 from bookpress.reference import reference_path
+from costpertoken import tables
 
 PROJECT = find_project(Path(__file__).parents[1])
 FRONT, *CHAPTERS = listed(PROJECT)
@@ -76,3 +77,45 @@ def test_at_most_six_charts(page):
 def test_length(page):
     prose = "\n".join(cell.source for cell in source(page).cells if cell.cell_type == "markdown")
     assert 1200 <= len(NOT_WORDS.sub(" ", prose).split()) <= 2500
+
+
+#: Chapters that argue with the article: all but those on the book's own evidence.
+ARGUED = [page for page in CHAPTERS if not page.startswith("chapters/evidence/")]
+LAST_SECTIONS = ["## How sure?", "## Against the article", "## Exercises", "## Sources"]
+EXERCISE = re.compile(r":::\{admonition\} Exercise \d\n:class: exercise\n.+?\n:::\s*\n:::\{dropdown\} Answer\n(.+?)\n:::", re.DOTALL)
+
+
+def prose_of(page: str) -> str:
+    return "\n\n".join(cell.source for cell in source(page).cells if cell.cell_type == "markdown")
+
+
+@pytest.mark.parametrize("page", ARGUED)
+def test_title_is_a_question_and_the_last_sections_come_in_order(page):
+    heads = re.findall(r"^##? .*$", prose_of(page), re.MULTILINE)
+    assert heads[0].endswith("?") and heads[-len(LAST_SECTIONS) :] == LAST_SECTIONS
+    assert 3 <= len(heads) - 1 - len(LAST_SECTIONS) <= 6
+
+
+@pytest.mark.parametrize("page", ARGUED)
+def test_exercises_have_computed_answers_that_are_asserted(page):
+    answers = EXERCISE.findall(prose_of(page))
+    assert 2 <= len(answers) <= 3
+    assert all("{{ " in answer for answer in answers)
+    asserts = [node for text in code(page) for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Assert)]
+    assert len(asserts) >= len(answers)
+
+
+@pytest.mark.parametrize("page", ARGUED)
+def test_the_chapter_shows_the_claims_that_name_it(page):
+    asked = re.findall(r'claims\.ledger\(chapter="([\w/]+)"\)', "\n".join(code(page)))
+    assert asked == [page.removeprefix("chapters/")]
+
+
+@pytest.mark.parametrize("page", ARGUED)
+def test_what_moves_the_headline_is_shown(page):
+    assert any("tornado(" in text for text in code(page))
+
+
+def test_every_claim_is_shown_in_a_chapter_of_the_book():
+    shown = set(tables.read("claims")["chapter"]) - {""}
+    assert {f"chapters/{name}" for name in shown} == set(ARGUED)

@@ -12,13 +12,18 @@ COLUMNS = [
     "id", "chapter", "claim", "printed", "computed", "low", "high", "unit", "verdict", "condition", "share", "reason",
     "conflicts_with", "close_call",
 ]  # fmt: skip
-UNITS = {"percent": "%", "x": "×", "ratio": "", "GPU": "GPUs"}
+UNITS = {"percent": "%", "x": "×", "ratio": ""}
 
 
-def quantity(value: float, unit: str, digits: int = 3) -> str:
+def digits(value: float) -> str:
+    """A value without its unit; a whole one in full."""
+    return significant(int(value) if abs(value) < 1e15 and float(value).is_integer() else value)
+
+
+def quantity(value: float, unit: str) -> str:
     """A value with its unit, as a reader expects it."""
-    plain = int(value) if abs(value) < 1e15 and float(value).is_integer() else value
-    return with_unit(significant(plain, digits), UNITS.get(unit, unit))
+    plural = "s" if unit == "GPU" and value != 1 else ""
+    return with_unit(digits(value), UNITS.get(unit, unit) + plural)
 
 
 def printed(row) -> str:
@@ -29,7 +34,7 @@ def printed(row) -> str:
     if math.isnan(high) or math.isnan(low):
         end = f"at least {quantity(low, row.unit)}" if math.isnan(high) else f"at most {quantity(high, row.unit)}"
         return f"read as {end}" if row.reading else end
-    shown = quantity(low, row.unit) if low == high else f"{significant(low)} to {quantity(high, row.unit)}"
+    shown = quantity(low, row.unit) if low == high else f"{digits(low)} to {quantity(high, row.unit)}"
     return f"read as {shown}" if row.reading else shown
 
 
@@ -37,7 +42,7 @@ def computed(figure, unit: str) -> str:
     """A figure with its interval."""
     if math.isnan(figure.value):
         return "does not fit"
-    span = "" if figure.low == figure.high else f" ({significant(figure.low)} to {significant(figure.high)})"
+    span = "" if figure.low == figure.high else f" ({digits(figure.low)} to {digits(figure.high)})"
     return quantity(figure.value, unit) + span
 
 
@@ -62,11 +67,11 @@ def reason(row, verdict: str, found: Evidence | None, why: str) -> str:
     limit = found.physics[1] if math.isinf(found.physics[0]) else found.physics[0]
     open_inputs = any(not one.fixed for one in admissible.inputs(row.id).values())
     over = "over the admissible inputs" if open_inputs else "with nothing left open"
-    outside = f"computed {significant(found.reach[0])} to {quantity(found.reach[1], row.unit)} {over}"
+    outside = f"computed {digits(found.reach[0])} to {quantity(found.reach[1], row.unit)} {over}"
     return {
         "contradicts-physics": f"the data sheet at its full rates allows {quantity(limit, row.unit)} at best",
         "inconsistent": f"no admissible input makes it true together with {', '.join(found.conflicts)}",
-        "holds": f"computed {now}" + (f"; tolerance {significant(row.tolerance)}" if row.tolerance > 0 else ""),
+        "holds": f"computed {now}" + (f"; tolerance {digits(row.tolerance)}" if row.tolerance > 0 else ""),
         "holds-under": f"computed {now} by default; true in {found.share:.0%} of the admissible scenarios",
         "overstated": outside,
         "understated": outside,
