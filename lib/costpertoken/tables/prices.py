@@ -1,5 +1,8 @@
 """Offers of data/gpu_prices.csv and the headline price that a set of them makes; the sources behind any rows."""
 
+from functools import cache
+from pathlib import Path
+
 import pandas as pd
 
 from costpertoken.model.records import InputError, Price, UnknownName
@@ -13,7 +16,12 @@ def price_rows(
     accelerator_id: str, *, commitment="on-demand", cloud_class=None, provider=None, region=None
 ) -> pd.DataFrame:
     """Offers of data/gpu_prices.csv that match, each once, suspect ones left out; an unknown name is refused."""
-    rows = typed(data_dir(), "gpu_prices")
+    return _price_rows(data_dir(), accelerator_id, commitment, cloud_class, provider, region).copy()
+
+
+@cache
+def _price_rows(folder: Path, accelerator_id, commitment, cloud_class, provider, region) -> pd.DataFrame:
+    rows = typed(folder, "gpu_prices")
     table_row("accelerators", accelerator_id)
     wanted = {"commitment": commitment, "cloud_class": cloud_class, "provider": provider, "region": region}
     for column, value in wanted.items():
@@ -27,6 +35,11 @@ def price_rows(
 
 def price(accelerator_id: str, *, commitment="on-demand", cloud_class=None, provider=None, region=None) -> Price:
     """USD per accelerator-hour: median of the matching offers with their p10 and p90. One class at a time means something."""
+    return _price(data_dir(), accelerator_id, commitment, cloud_class, provider, region)
+
+
+@cache
+def _price(folder: Path, accelerator_id, commitment, cloud_class, provider, region) -> Price:
     rows = price_rows(accelerator_id, commitment=commitment, cloud_class=cloud_class, provider=provider, region=region)
     if rows.empty:
         offered = price_rows(accelerator_id, commitment=None)
