@@ -47,6 +47,17 @@ ACROSS = {
     "pue": (("pue", "hyperscale"), ("pue", "industry-survey")),
     "usd_per_kwh": (("power_price", "us-states"),),
 }
+#: Names of the inputs of owning and renting, as `tornado` writes them, in words.
+WORDS = {
+    "^purchase usd": "purchase (USD)",
+    "^life years": "years of life",
+    "^usd per hour": "rent (USD an hour)",
+    "^fall per year": "yearly fall of rents",
+    "^staff usd per year": "staff (USD a year)",
+    "^usd per kwh": "price of electricity (USD/kWh)",
+    "^hosting usd per kw month": "space (USD/kW-month)",
+    "^pue": "PUE",
+}
 REST = "rest-of-server"
 TERMS = {"on-demand": "on demand", "spot": "spot", "1y": "1 year", "3y": "3 years"}
 
