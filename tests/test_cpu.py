@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from costpertoken import tables
-from costpertoken.answers.cpu import hybrid
+from costpertoken.answers.cpu import crossings, hybrid, sizes
 from costpertoken.evidence.assumed import rate_band
 from costpertoken.evidence.uncertain import cost_interval
 from costpertoken.model.cpu import bandwidth_bytes_per_s, part_of, peak_flop_per_s
@@ -102,6 +102,15 @@ def test_latency_limits_only_take_away():
     tight, batch = capacity_tok_per_s(at, tpot_limit_s=0.05, **load)
     assert tight <= free and float(serve(at, concurrency=batch, **load).tpot_s) <= 0.05
     assert np.isnan(capacity_tok_per_s(at, tpot_limit_s=1e-6, **load)[0])
+    assert capacity_tok_per_s(at, tpot_limit_s=np.array([1e-6, 0.05]), **load)[0][1] == tight
+
+
+def test_crossings_over_limits_are_those_of_each_limit():
+    load, kind = {"input_tokens": 300, "output_tokens": 200, "ttft_limit_s": 5.0}, {"weights": "int8"}
+    found = crossings("llama-3.2-1b", "graviton4-48xl", other_usd_per_hour=0.7, tpot_limit_s=[0.02, 0.1], **kind, **load)
+    rows = sizes("llama-3.2-1b", "graviton4-48xl", tpot_limit_s=0.1, **kind, **load).query("usd_per_hour <= 0.7")
+    assert found[1] == pytest.approx(max((0.7 // rows["usd_per_hour"]) * rows["tok_per_s"]))
+    assert found[0] < found[1]
 
 
 def test_a_mix_saves_part_of_one_gpu_and_no_more():
@@ -110,7 +119,7 @@ def test_a_mix_saves_part_of_one_gpu_and_no_more():
     found = hybrid(load, gpu_tok_per_s=100.0, gpu_usd_per_hour=1.0, small=small, movable=0.5)
     assert found["alone_usd"].tolist() == [1, 2, 2, 2, 11]
     assert found["mixed_usd"].tolist() == pytest.approx([1, 1.3, 1.9, 2, 10.3])  # the first may not move whole
-    assert found["moved"].tolist() == pytest.approx([0, 10 / 110, 0, 0, 10 / 1010])
+    assert found["moved"].tolist() == pytest.approx([0, 10 / 110, 50 / 150, 0, 10 / 1010])
     assert ((found["alone_usd"] - found["mixed_usd"]) < 1.0).all()
 
 

@@ -6,7 +6,12 @@ import pandas as pd
 from costpertoken.answers.sensitivity import with_constant
 from costpertoken.model.units import GIB
 from costpertoken.money.cost import usd_per_mtok
-from costpertoken.money.machines import capacity_tok_per_s, cheapest_usd_per_hour, fleet_usd_per_hour
+from costpertoken.money.machines import (
+    capacity_tok_per_s,
+    cheapest_usd_per_hour,
+    crossing_tok_per_s,
+    fleet_usd_per_hour,
+)
 from costpertoken.tables.cpus import instance, vcpu_price, vcpu_sizes
 
 
@@ -24,6 +29,17 @@ def sizes(model_id: str, cpu_id: str, *, weights: str, vcpu_usd_per_hour=None, c
         rows.append((n_vcpus, memory, n_vcpus * rent, rate, batch, usd_per_mtok(usd_per_hour=n_vcpus * rent, tok_per_s=rate)))
     frame = pd.DataFrame(rows, columns=["n_vcpus", "memory_gib", "usd_per_hour", "tok_per_s", "batch", "usd_per_mtok"])
     return frame.dropna().astype({"usd_per_mtok": float}).reset_index(drop=True)
+
+
+def crossings(model_id: str, cpu_id: str, *, weights: str, other_usd_per_hour: float, tpot_limit_s, **load) -> np.ndarray:
+    """Output tokens per second below which instances cost less than one machine at other_usd_per_hour, a figure a limit; NaN
+    where no size keeps the limit. tpot_limit_s: an array. load: input_tokens, output_tokens, ttft_limit_s."""
+    n_vcpus, limits = np.array(vcpu_sizes(cpu_id)), np.atleast_1d(tpot_limit_s)
+    of_size = [instance(model_id, cpu_id, weights=weights, n_vcpus=n) for n in n_vcpus]
+    carried = np.stack([capacity_tok_per_s(at, tpot_limit_s=limits, **load)[0] for at in of_size], axis=-1)
+    rents = n_vcpus * vcpu_price(cpu_id).usd_per_hour
+    found = crossing_tok_per_s(capacities_tok_per_s=carried, usd_per_hour=rents, other_usd_per_hour=other_usd_per_hour)
+    return np.where(np.isnan(carried).all(axis=-1), np.nan, found)
 
 
 def hybrid(load_tok_per_s, *, gpu_tok_per_s: float, gpu_usd_per_hour: float, small: pd.DataFrame, movable: float) -> pd.DataFrame:

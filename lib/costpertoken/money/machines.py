@@ -13,16 +13,17 @@ BATCH_STEPS = 80
 
 
 def capacity_tok_per_s(deployed: Deployment, *, input_tokens, output_tokens, tpot_limit_s=np.inf, ttft_limit_s=np.inf):
-    """(output tokens per second, batch) of the best batch within both limits; NaN where none is or nothing fits."""
+    """(output tokens per second, batch) of the best batch within both limits; NaN where none is or nothing fits. The limits
+    may be arrays, which gives arrays."""
     lengths = {"input_tokens": input_tokens, "output_tokens": output_tokens}
+    tpot_s, ttft_s = (np.asarray(limit, dtype=float)[..., None] for limit in (tpot_limit_s, ttft_limit_s))
     most = float(serve(deployed, **lengths).batch)
-    if not most >= 1:
-        return np.nan, np.nan
-    tried = np.geomspace(1.0, most, BATCH_STEPS)
+    tried = np.geomspace(1.0, most if most >= 1 else 1.0, BATCH_STEPS)
     out = serve(deployed, concurrency=tried, **lengths)
-    rate = np.where((out.tpot_s <= tpot_limit_s) & (out.ttft_s <= ttft_limit_s), out.output_tok_per_s, -1.0)
-    at = int(np.argmax(rate))
-    return (float(rate[at]), float(tried[at])) if rate[at] > 0 else (np.nan, np.nan)
+    allowed = (out.tpot_s <= tpot_s) & (out.ttft_s <= ttft_s) & (most >= 1)
+    rate = np.where(allowed, out.output_tok_per_s, -1.0)
+    at, best = np.argmax(rate, axis=-1), np.max(rate, axis=-1)
+    return np.where(best > 0, best, np.nan)[()], np.where(best > 0, tried[at], np.nan)[()]
 
 
 def fleet_usd_per_hour(*, load_tok_per_s, capacity_tok_per_s, usd_per_hour):
@@ -40,8 +41,8 @@ def cheapest_usd_per_hour(*, load_tok_per_s, capacities_tok_per_s, usd_per_hour)
 def crossing_tok_per_s(*, capacities_tok_per_s, usd_per_hour, other_usd_per_hour):
     """The largest load that a fleet of small machines carries for at most the rent of one larger one; 0 where none does.
 
-    As many of each size as that rent buys, at the capacity of each. Beyond the larger one's own capacity it says no more
-    than that the small ones are cheaper throughout.
+    As many of each size (the last axis) as that rent buys, at their capacity. Beyond the larger one's own capacity it only
+    says that the small ones are cheaper throughout.
     """
     carried = np.floor(other_usd_per_hour / np.asarray(usd_per_hour) + 1e-9) * capacities_tok_per_s
-    return float(np.max(np.nan_to_num(carried), initial=0.0))
+    return np.max(np.nan_to_num(carried), axis=-1, initial=0.0)[()]
