@@ -56,7 +56,7 @@ def batch_for(deployed, tok_per_s: float, *, context_tokens) -> float:
     most = float(batch_limit(deployed, input_tokens=context_tokens, output_tokens=1.0))
     if most < 1:
         return np.nan
-    tried = np.geomspace(1.0, most, 200)
+    tried = np.geomspace(1.0, most, 60)
     rates = np.array([n / decode_s(deployed, batch=n, context_tokens=context_tokens) for n in tried])
     return float(np.interp(tok_per_s, rates, tried)) if rates[-1] >= tok_per_s else np.nan
 

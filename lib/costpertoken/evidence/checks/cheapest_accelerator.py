@@ -1,5 +1,7 @@
 """Claims of the chapter on the cheapest accelerator: H100 against A100 in speed, price and cost; 70B on one card; Gaudi 3."""
 
+from functools import cache
+
 import numpy as np
 
 from costpertoken import tables
@@ -25,6 +27,7 @@ def ids(form: str) -> tuple[str, str]:
     return f"h100-{form}", f"a100-80gb-{form}"
 
 
+@cache
 def rate_ratio(*, model, form, weights_h100, weights_a100, tp, batch, input_tokens, output_tokens) -> float:
     """Output tokens per second of an H100 over those of an A100, at the same number of each and of requests in flight."""
     load = {"input_tokens": input_tokens, "output_tokens": output_tokens, "concurrency": batch}
@@ -56,6 +59,7 @@ def seller_ratios(one_id: str, other_id: str, cloud_class: str) -> np.ndarray:
     return (one / other).dropna().to_numpy()
 
 
+@cache
 def price_ratio_of(one_id: str, other_id: str, basis: str) -> Figure:
     """Price ratio: median over the sellers of a class of cloud that rent both, with p10 and p90; NaN where none does.
 
