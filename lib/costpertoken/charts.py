@@ -139,7 +139,8 @@ def ranges(frame, category: str, x: str, low: str, high: str, color: str | None 
     data = _columns(frame, category, x, low, high, color, p_low, p_high)
     first = data if color is None else data[data[color] == data[color].iloc[0]]
     order = _order(first, category, first[low] - first[high] if sort == "width" else first[x], bool(sort))
-    across = quantity(data, [c for c in (x, low, high, p_low, p_high) if c], x_title, log=log_x)
+    tornado = sort == "width"  # differences are what it shows: the axis need not start at nothing
+    across = quantity(data, [c for c in (x, low, high, p_low, p_high) if c], x_title, log=log_x, zero=not tornado)
     across["axis"].grid = True
     offset = {"yOffset": alt.YOffset(color, type="nominal", sort=list(data[color].unique()))} if color else {}
     base = alt.Chart(data).encode(y=_rows(category, order, 0.3 if color else 0.0), **offset, **_colour(data, color))
@@ -149,7 +150,7 @@ def ranges(frame, category: str, x: str, low: str, high: str, color: str | None 
               base.mark_point(size=60, filled=True, opacity=1).encode(x=alt.X(x, **across), **tips)]
     if price:
         layers.insert(0, base.mark_rule(strokeWidth=1.25).encode(x=alt.X(p_low, **across), x2=p_high))
-    rows = len(order) * (ROW_PX + (12 * (data[color].nunique() - 1) if color else 0))
+    rows = len(order) * (ROW_PX + 14 * tornado + (12 * (data[color].nunique() - 1) if color else 0))
     said = f"Intervals for {len(order)} categories. Across: {x_title}, {span(data[x])}. "
     said += extremes(data, category, (low, x, high), color)
     return finish(alt.layer(*layers), alt_text=said, **{"height": rows + AXES_PX, **words})

@@ -7,25 +7,37 @@ import pandas as pd
 
 from costpertoken import tables
 from costpertoken.model.records import Deployment, Efficiency, Price
+from costpertoken.model.units import GB, KILO
 from costpertoken.prose import significant
 
 #: The constants of the engine, in words; the others are named by their field.
 WORDS = {
-    "weight_bandwidth": "share of bandwidth reached, weights",
-    "expert_bandwidth": "share of bandwidth reached, experts",
-    "cache_bandwidth": "share of bandwidth reached, cache",
-    "dense_peak": "share of peak reached, dense products",
-    "expert_peak": "share of peak reached, experts",
-    "attention_peak": "share of peak reached, attention",
-    "activation_passes": "passes of activations over memory",
-    "memory_usable": "share of memory that an engine uses",
-    "output_reserved": "share of the output reserved in the cache",
-    "host_step_s": "host time a step",
-    "host_layer_s": "host time a layer",
-    "host_sequence_s": "host time a sequence",
-    "link_latency_s": "latency of an all-reduce",
-    "max_batch": "engine's cap on the batch",
+    "weight_bandwidth": "bandwidth reached, weights",
+    "expert_bandwidth": "bandwidth reached, experts",
+    "cache_bandwidth": "bandwidth reached, cache",
+    "link_bandwidth": "bandwidth reached, links",
+    "dense_peak": "peak reached, products",
+    "expert_peak": "peak reached, experts",
+    "attention_peak": "peak reached, attention",
+    "activation_passes": "passes of activations",
+    "activation_replicated": "activations replicated",
+    "memory_usable": "memory used, share",
+    "output_reserved": "output reserved, share",
+    "reserve_bytes": "memory reserved",
+    "host_step_s": "host, a step",
+    "host_layer_s": "host, a layer",
+    "host_sequence_s": "host, a sequence",
+    "link_latency_s": "all-reduce latency",
+    "max_batch": "engine's cap",
 }
+#: Ending of a name -> (scale, unit) in which its ends are shown.
+SHOWN = {"_bytes": (GB, " GB"), "_s": (1 / KILO**2, " µs")}
+
+
+def span(name: str, ends: tuple[float, float]) -> str:
+    """The ends of an input in words."""
+    scale, unit = next((shown for ending, shown in SHOWN.items() if name in WORDS and name.endswith(ending)), (1.0, ""))
+    return " to ".join(significant(end / scale) for end in ends) + unit
 
 
 def tornado(answer: Callable[..., float], ranges: Mapping[str, tuple[float, float]], most: int = 5) -> pd.DataFrame:
@@ -38,8 +50,7 @@ def tornado(answer: Callable[..., float], ranges: Mapping[str, tuple[float, floa
     rows = []
     for name, ends in ranges.items():
         moved = [found for found in (float(answer(**{name: end})) for end in ends) if found == found]
-        span = " to ".join(significant(end) for end in ends)
-        words = f"{WORDS.get(name, name.replace('_', ' '))}, {span}"
+        words = f"{WORDS.get(name, name.replace('_', ' '))}, {span(name, ends)}"
         rows.append({"input": words, "value": value, "low": min([value, *moved]), "high": max([value, *moved])})
     frame = pd.DataFrame(rows)
     return frame.iloc[(frame["low"] / frame["high"]).argsort(kind="stable")[:most]].reset_index(drop=True)
