@@ -14,8 +14,8 @@ def product(a=2.0, b=10.0, c=1.0):
 
 
 def test_by_hand_widest_first():
-    frame = sensitivity.tornado(product, {"a": (1, 3), "b": (9, 11), "c": (0.5, 4)}, most=2)
-    assert frame["input"].tolist() == ["c, 0.500 to 4", "a, 1 to 3"]
+    frame = sensitivity.tornado(product, {"a": (1.0, 3.0), "b": (9.0, 11.0), "c": (0.5, 4.0)}, most=2)
+    assert frame["input"].tolist() == ["c, 0.500 to 4.00", "a, 1.00 to 3.00"]
     assert frame[["value", "low", "high"]].to_numpy().tolist() == [[20, 5, 40], [20, 10, 30]]
 
 
