@@ -67,12 +67,13 @@ def reason(row, verdict: str, found: Evidence | None, why: str) -> str:
     limit = found.physics[1] if math.isinf(found.physics[0]) else found.physics[0]
     open_inputs = any(not one.fixed for one in admissible.inputs(row.id).values())
     over = "over the admissible inputs" if open_inputs else "with nothing left open"
+    rare = "less than 1%" if found.share < 0.01 else f"{found.share:.0%}"
     outside = f"computed {digits(found.reach[0])} to {quantity(found.reach[1], row.unit)} {over}"
     return {
         "contradicts-physics": f"the data sheet at its full rates allows {quantity(limit, row.unit)} at best",
         "inconsistent": f"no admissible input makes it true together with {', '.join(found.conflicts)}",
         "holds": f"computed {now}" + (f"; tolerance {digits(row.tolerance)}" if row.tolerance > 0 else ""),
-        "holds-under": f"computed {now} by default; true in {found.share:.0%} of the admissible scenarios",
+        "holds-under": f"computed {now} by default; true in {rare} of the admissible scenarios",
         "overstated": outside,
         "understated": outside,
     }[verdict]
