@@ -108,10 +108,12 @@ def test_gaudi_total_cost_by_hand():
     knobs = {"form": "oam", "model": "llama-2-70b", "weights": "fp8", "tp": 2, "batch": 32, **LOAD}
     dear, cheap = (checks.gaudi3_tco(**knobs, **own, h100_usd=h100, gaudi3_usd=15625) for h100 in (40000, 25000))
     assert dear.value > cheap.value and dear.low < dear.value < dear.high
-    hour = checks.owned_usd_per_hour("h100-sxm", purchase_usd=30000, **own)
-    capital = 30000 * (1.12 - 0.15) / (4 * 8760)  # with the network's share, less the residual
-    hosting, staff = 0.7 * 217.3 * 12 / 8760, 250000 * 5 / 1000 / 8760
-    assert hour == pytest.approx(capital + hosting + staff)
+    # free cards on a free server: what is left is hosting and staff, and the same for both, so the saving is that of speed
+    at = [checks.placed("llama-2-70b", name, weights="fp8", tp=2) for name in ("gaudi3-oam", "h100-sxm")]
+    rates = [float(checks.served(one, **LOAD, concurrency=32).output_tok_per_s) for one in at]
+    free = checks.gaudi3_tco(**knobs, **own, h100_usd=0.0, gaudi3_usd=0.0)
+    hosted = [(watts + 10200 / 8 - 700) / 1000 * 184.06 * 12 / 8760 + 250000 * 5 / 1000 / 8760 for watts in (900, 700)]
+    assert free.value == pytest.approx(100 * (1 - hosted[0] / rates[0] / (hosted[1] / rates[1])), rel=1e-3)
 
 
 def test_rate_ratios_agree_with_the_check():

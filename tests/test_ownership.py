@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from costpertoken import tables
-from costpertoken.answers import ownership
+from costpertoken.evidence import ownership
 from costpertoken.evidence import rents
 from costpertoken.model.records import InputError
 from costpertoken.money.price import ownership_usd_per_hour

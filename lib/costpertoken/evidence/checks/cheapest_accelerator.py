@@ -6,10 +6,9 @@ import numpy as np
 
 from costpertoken import tables
 from costpertoken.evidence.claims import check, together
+from costpertoken.evidence.ownership import owned_usd_per_hour, ownership
 from costpertoken.evidence.ratios import ratio_band
 from costpertoken.evidence.scenario import Figure, decode_s, inverse, model_band, placed, reduction, served, spread
-from costpertoken.model.units import KILO
-from costpertoken.money.price import Ownership, ownership_usd_per_hour
 from costpertoken.tables.prices import PRICE_HIGH, PRICE_LOW
 
 
@@ -113,27 +112,15 @@ def two_cost_ratios(*, basis, **knobs):
     return ratio, ratio
 
 
-def owned_usd_per_hour(accelerator, *, purchase_usd, server_usd, life_years, cost_of_capital, usd_per_kwh) -> float:
-    """USD per accelerator-hour of ownership at rated power, with the book's priors for network, residual, hosting and staff."""
-    prior = tables.read("ownership").set_index(["quantity", "scope"])["value"]
-    owned = Ownership(
-        purchase_usd=purchase_usd + server_usd, network_share=prior["network_share", "cluster"], life_years=life_years,
-        residual_share=prior["residual_value", "after-4-years"], cost_of_capital=cost_of_capital, usd_per_kwh=usd_per_kwh,
-        power_w=tables.accelerator(accelerator).tdp_w, pue=prior["pue", "colocation"],
-        hosting_usd_per_kw_month=prior["colocation_rent", "global"],
-        staff_usd_per_year=prior["staff_cost", "us-loaded"] * prior["staff_per_1000_gpus", "operations"] / KILO,
-    )  # fmt: skip
-    return sum(ownership_usd_per_hour(owned).values())
-
-
 @check("gaudi3-tco")
-def gaudi3_tco(*, form, model, weights, tp, batch, input_tokens, output_tokens, gaudi3_usd, h100_usd, **own):
+def gaudi3_tco(*, form, model, weights, tp, batch, input_tokens, output_tokens, gaudi3_usd, h100_usd, server_usd, **own):
     """1 - ownership a token on Gaudi 3 over that on H100 (OAM beside SXM, or both as PCIe cards), in per cent."""
     names = ("gaudi3-oam", "h100-sxm") if form == "oam" else ("gaudi3-pcie", "h100-pcie")
     at = [placed(model, name, weights=weights, tp=tp) for name in names]
     load = {"input_tokens": input_tokens, "output_tokens": output_tokens, "concurrency": batch}
     usd = [
-        owned_usd_per_hour(one.accelerator.id, purchase_usd=paid, **own) / float(served(one, **load).output_tok_per_s)
+        owned_usd_per_hour(ownership(one.accelerator.id, purchase_usd=paid + server_usd, **own))
+        / float(served(one, **load).output_tok_per_s)
         for one, paid in zip(at, (gaudi3_usd, h100_usd), strict=True)
     ]
     bands = [model_band(one, backlog=False) for one in at]

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
@@ -75,6 +77,11 @@ def row(quantity: str, scope: str, accelerator_id: str = "") -> dict:
 
     Raises InputError, with the scopes on record, where there is none.
     """
+    return dict(_row(tables.data_dir(), quantity, scope, accelerator_id))
+
+
+@cache
+def _row(folder: Path, quantity: str, scope: str, accelerator_id: str) -> dict:
     known = tables.read("ownership").query("quantity == @quantity")
     rows = known[known["scope"] == scope]
     for wanted in (accelerator_id, ""):
@@ -101,10 +108,15 @@ def rated_power_w(accelerator_id: str, *, scopes: Mapping[str, str] = SCOPES) ->
 
     Where no server of this accelerator is on record, the rest is taken from the server that the scope names.
     """
+    return _rated_power_w(tables.data_dir(), accelerator_id, scopes["server_power"])
+
+
+@cache
+def _rated_power_w(folder: Path, accelerator_id: str, server: str) -> tuple[float, float]:
     rated = tables.accelerator(accelerator_id).tdp_w
     servers = tables.read("ownership").query("quantity == 'server_power'")
     own = servers[servers["accelerator_id"] == accelerator_id]
-    used = own if len(own) else servers[servers["scope"] == scopes["server_power"]]
+    used = own if len(own) else servers[servers["scope"] == server]
     like = tables.accelerator(used["accelerator_id"].iloc[0])
     return rated, float(used["value"].iloc[0]) - like.tdp_w
 
@@ -121,18 +133,19 @@ def drawn_share(accelerator_id: str, *, scopes: Mapping[str, str] = SCOPES) -> P
     return Prior(*(watts / (rated + rest) for watts in drawn))
 
 
-def priors(accelerator_id: str, *, scopes: Mapping[str, str] = SCOPES) -> dict[str, Prior]:
-    """Every field of Ownership with its range, from the rows that the scopes name (those left out: SCOPES)."""
+def priors(accelerator_id: str, *, scopes: Mapping[str, str] = SCOPES, known=()) -> dict[str, Prior]:
+    """Every field of Ownership but those known, with its range, from the rows that the scopes name (left out: SCOPES)."""
     scopes = {**SCOPES, **scopes}
 
     def of(quantity: str) -> Prior:
         return prior(quantity, scopes[quantity], accelerator_id)
 
-    bought = zip(of("gpu_purchase"), of("server_share"), strict=True)
+    bought = () if "purchase_usd" in known else zip(of("gpu_purchase"), of("server_share"), strict=True)
     staffed = zip(of("staff_cost"), of("staff_per_1000_gpus"), strict=True)
     watts = sum(rated_power_w(accelerator_id, scopes=scopes))
+    paid = [accelerator + server for accelerator, server in bought]
     return {
-        "purchase_usd": Prior(*(accelerator + server for accelerator, server in bought)),
+        **({"purchase_usd": Prior(*paid)} if paid else {}),
         "power_w": Prior(watts, watts, watts),
         "drawn_share": drawn_share(accelerator_id, scopes=scopes),
         "staff_usd_per_year": Prior(*(cost * heads / KILO for cost, heads in staffed)),
@@ -150,7 +163,7 @@ def ownership(
     turned = {"value": "value", "low": "high", "high": "low"}
     found = {
         name: getattr(one, turned[end] if name in SAVING else end)
-        for name, one in priors(accelerator_id, scopes=scopes).items()
+        for name, one in priors(accelerator_id, scopes=scopes, known=changed).items()
     }
     return Ownership(**{**found, **changed})
 
