@@ -96,8 +96,8 @@ def _client_options() -> dict:
     return quiet | {"config": Config({"KernelManager": {"transport": "ipc", "ip": address}})}
 
 
-def run(notebook, *, docname: str, folder: Path, parameters: dict):
-    """Run a notebook's cells in its own folder; raises ChapterError."""
+def run(notebook, *, docname: str, folder: Path, parameters: dict, **options):
+    """Run a notebook's cells in its own folder; raises ChapterError. `options` go to papermill and its engine."""
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
@@ -113,7 +113,7 @@ def run(notebook, *, docname: str, folder: Path, parameters: dict):
             progress_bar=False,
             cwd=folder,
             execution_timeout=CELL_TIMEOUT_S,
-            **_client_options(),
+            **(options if "engine_name" in options else options | _client_options()),
         )
     except PapermillExecutionError as error:
         raise ChapterError(docname, error.source, f"{error.ename}: {error.evalue}") from None

@@ -1,0 +1,74 @@
+"""Results that are whole or not there: a folder is made beside its place and renamed into it, whatever kills its maker."""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from bookpress.stamp import digest, write_atomic
+
+PARTIAL, MANIFEST = ".partial-", "manifest.json"
+
+
+@contextlib.contextmanager
+def _locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Hold a lock that ends with this process; false where another process has it and there is no waiting."""
+    with path.open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def _sweep(out: Path) -> None:
+    """Remove what dead runs left behind; a live run holds the lock in its folder."""
+    for folder in out.glob(f"{PARTIAL}*"):
+        with _locked(folder / ".lock", wait=False) as dead:
+            if dead:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def workplace(out: Path) -> Iterator[Path]:
+    """An empty folder inside `out`, gone afterwards with all that was not renamed out of it."""
+    out.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as held:
+        with _locked(out / ".lock"):  # no sweep between a folder and its lock
+            _sweep(out)
+            folder = Path(tempfile.mkdtemp(dir=out, prefix=PARTIAL))
+            held.enter_context(_locked(folder / ".lock"))
+        held.callback(shutil.rmtree, folder, ignore_errors=True)
+        (folder / "result").mkdir()
+        yield folder / "result"
+
+
+def sealed(files: Mapping[str, bytes]) -> dict[str, str]:
+    """Name -> hash of each file of a result, for its manifest."""
+    return {name: digest(content) for name, content in sorted(files.items())}
+
+
+def is_whole(target: Path) -> bool:
+    """Whether a result holds the files that its manifest names, unchanged."""
+    try:
+        seals = json.loads((target / MANIFEST).read_text("utf8"))["files"]
+        return bool(seals) and all(digest((target / name).read_bytes()) == seal for name, seal in seals.items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+
+
+def put(files: Mapping[str, bytes], made: Path, target: Path) -> None:
+    """Write the files and move them into place at once. Where an equal run was first, its result stays as it is."""
+    for name, content in files.items():
+        write_atomic(made / name, content)
+    with _locked(target.parent / ".lock"):
+        if is_whole(target):
+            return
+        if target.exists():  # somebody broke it
+            target.rename(made.parent / "broken")
+        os.rename(made, target)
