@@ -96,6 +96,15 @@ def _client_options() -> dict:
     return quiet | {"config": Config({"KernelManager": {"transport": "ipc", "ip": address}})}
 
 
+def engine_options(root: Path) -> dict:
+    """What makes papermill run cells in a fork of this process, where forking is safe; elsewhere a kernel runs them."""
+    if sys.platform != "linux":
+        return {}
+    from bookpress.engine import NAME
+
+    return {"engine_name": NAME, "lib": root / "lib"}
+
+
 def run(notebook, *, docname: str, folder: Path, parameters: dict, **options):
     """Run a notebook's cells in its own folder; raises ChapterError. `options` go to papermill and its engine."""
     import papermill
@@ -129,5 +138,5 @@ def execute_chapter(root: Path, docname: str, parameters: dict) -> tuple[bytes, 
     notebook = read_chapter(source)
     if any(cell.cell_type == "code" for cell in notebook.cells):
         with kernel_environment(root / "lib"):
-            notebook = run(notebook, docname=docname, folder=source.parent, parameters=parameters)
+            notebook = run(notebook, docname=docname, folder=source.parent, parameters=parameters, **engine_options(root))
     return to_bytes(notebook), time.perf_counter() - start

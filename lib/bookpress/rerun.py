@@ -3,20 +3,18 @@
 import difflib
 import json
 import platform
-import sys
 from collections.abc import Callable
 from importlib.metadata import distributions
 from pathlib import Path
 
 from bookpress import numbers
-from bookpress.execute import read_chapter, run, to_bytes
+from bookpress.execute import engine_options, kernel_environment, read_chapter, run, to_bytes
 from bookpress.project import PressError, Project, listed
 from bookpress.results import MANIFEST, is_whole, put, sealed, workplace
 from bookpress.stage import fill_markers
 from bookpress.stamp import PRESS, chapter_key, digest, file_digest, shared_key, tree_digest
 
 KEY_LETTERS = 12
-FORKS = sys.platform == "linux"
 
 
 class NoChapter(PressError):
@@ -62,12 +60,9 @@ def executed(project: Project, docname: str, changed: dict, tell: Callable[[int,
         done.append(cell_index)
         tell(min(len(done), len(code)), len(code), heads[min(cell_index, len(heads) - 1)])
 
-    options = {"on_cell_start": started}
-    if FORKS:
-        from bookpress.engine import NAME
-
-        options |= {"engine_name": NAME, "lib": project.root / "lib"}
-    return run(notebook, docname=docname, folder=project.source(docname).parent, parameters=changed, **options)
+    options = {"on_cell_start": started, **engine_options(project.root)}
+    with kernel_environment(project.root / "lib"):
+        return run(notebook, docname=docname, folder=project.source(docname).parent, parameters=changed, **options)
 
 
 def environment() -> dict:

@@ -1,5 +1,7 @@
 """Executes the chapters that need it, side by side, and keeps the others."""
 
+import contextlib
+import importlib
 import multiprocessing
 import os
 import sys
@@ -43,8 +45,9 @@ def _end_with_parent() -> None:
 def _pool(size: int) -> ProcessPoolExecutor:
     # Forked workers share the imports made here; elsewhere than Linux forking is not safe.
     if sys.platform == "linux":
-        import jupytext  # noqa: F401
-        import papermill  # noqa: F401
+        for name in ("jupytext", "papermill", "altair", "pandas", "scipy.optimize", "bookpress.engine"):
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     return ProcessPoolExecutor(max_workers=size, mp_context=context, initializer=_end_with_parent)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from bookpress.project import Project
 
 PRESS = Path(__file__).parent
-EXECUTION_CODE = ("execute.py", "stamp.py")
+EXECUTION_CODE = ("engine.py", "execute.py", "stamp.py")
 SKIPPED = {"__pycache__", ".ipynb_checkpoints"}
 
 
