@@ -29,7 +29,7 @@ test: $(READY) ## style, unit tests, every chapter against its reference, and th
 
 quick: $(READY) ## style and unit tests only: no chapter is executed, no browser
 	@$(VENV)/bin/ruff check .
-	@$(PY) -m pytest -n $(WORKERS) --dist loadfile --ignore tests/site tests
+	@$(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not slow" --ignore tests/site tests
 
 serve: $(READY) ## show the site on this machine; PORT=8000 chooses the port
 	@$(PY) -m bookpress serve --port $(PORT)

@@ -22,14 +22,15 @@ MAY = {
     "fleet": {"model", "money"},
     "tables": {"model"},
     "evidence": {"model", "money", "fleet", "tables", "prose"},
-    "answers": {"model", "money", "fleet", "evidence", "tables", "prose"},
+    "parameters": {"model", "tables"},
+    "answers": {"model", "money", "fleet", "evidence", "tables", "prose", "parameters"},
     "feeds": {"tables", "model"},
     "charts": {"model", "chartkit", "charttext", "prose"},
     "chartkit": {"model", "prose"},
     "charttext": {"model", "prose"},
     "prose": {"model"},
-    "cli": {"model", "money", "fleet", "evidence", "answers", "feeds", "tables", "charts", "prose"},
-    "__init__": {"model", "money", "tables", "charts", "prose"},
+    "cli": {"model", "money", "fleet", "evidence", "answers", "feeds", "tables", "charts", "prose", "parameters"},
+    "__init__": {"model", "money", "tables", "charts", "prose", "parameters"},
 }
 HEAVY = {"pandas", "altair", "click", "rich"}
 FILES = sorted(LIB.rglob("*.py"))

@@ -47,7 +47,7 @@ __all__ = [
 ]
 
 #: Modules that need pandas or altair are imported when first asked for, so that `import costpertoken` stays light.
-_LAZY = ("tables", "charts", "prose")
+_LAZY = ("tables", "charts", "prose", "parameters")
 
 
 def __getattr__(name: str):
