@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from costpertoken import tables
-from costpertoken.answers.cpu import crossings, hybrid, sizes
+from costpertoken.answers.cpu import cost_curve, crossings, hybrid, instances_usd_per_hour, sizes
 from costpertoken.evidence.assumed import rate_band
 from costpertoken.evidence.uncertain import cost_interval
 from costpertoken.model.cpu import bandwidth_bytes_per_s, part_of, peak_flop_per_s
@@ -132,3 +132,12 @@ def test_the_band_of_unfitted_constants_is_wider_than_the_model_s_own():
 
 def test_predictions_on_a_processor_are_extrapolated():
     assert cost_interval("graviton4-48xl", "llama-3.1-8b", "vllm", backlog=True)[1].startswith("extrapolated")
+
+
+def test_a_cost_curve_by_hand_and_its_band_is_that_of_the_rate():
+    """One machine of 10 tokens a second at 3.6 USD an hour: 1 / rate thousand-dollars a million; half the rate needs two."""
+    small = pd.DataFrame({"tok_per_s": [10.0], "usd_per_hour": [3.6]})
+    loads = np.array([5.0, 10.0])
+    frame = cost_curve(loads, lambda factor: instances_usd_per_hour(loads, small, factor=factor), band=(0.5, 1.0))
+    assert frame["usd"].tolist() == pytest.approx([200, 100])
+    assert frame["high"].tolist() == pytest.approx([200, 200]) and frame["low"].tolist() == pytest.approx([200, 100])

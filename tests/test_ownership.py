@@ -6,8 +6,7 @@ import pandas as pd
 import pytest
 
 from costpertoken import tables
-from costpertoken.evidence import ownership
-from costpertoken.evidence import rents
+from costpertoken.evidence import ownership, rents
 from costpertoken.model.records import InputError
 from costpertoken.money.price import ownership_usd_per_hour
 
@@ -101,3 +100,13 @@ def test_history_keeps_one_instance_and_its_change_points_only():
     assert list(steps) == [12.29, 6.88]
     assert rents.last_read("h100-sxm", "AWS", "on-demand") == pd.Timestamp("2026-07-20")
     assert ("AWS", "on-demand") in rents.sellers("h100-sxm")
+
+
+def test_a_record_by_hand():
+    """Ten USD for half a year, then six for another: the mean is eight, which a promise at the start would have had to ask."""
+    steps = pd.Series([10.0, 6.0], index=pd.DatetimeIndex(["2023-01-01", "2023-07-02T12:00"]))
+    row = rents.records({("AWS", "on demand"): (steps, pd.Timestamp("2024-01-01"))}).iloc[0]
+    assert row["record"] == "2023-01 to 2024-01" and row["needed"] == pytest.approx(20, abs=0.2)
+    assert pd.isna(row["fall"])  # 365 days are less than a year of 365.25
+    later = rents.records({("AWS", "on demand"): (steps, pd.Timestamp("2025-01-01"))}).iloc[0]
+    assert later["fall"] == pytest.approx(100 * (1 - 0.6 ** (365.25 / 731)))

@@ -60,3 +60,20 @@ def hybrid(load_tok_per_s, *, gpu_tok_per_s: float, gpu_usd_per_hour: float, sma
                 best = min(best, (bill, moved / load, n_gpus))
         rows.append((load, alone, *best))
     return pd.DataFrame(rows, columns=["load_tok_per_s", "alone_usd", "mixed_usd", "moved", "n_gpus"])
+
+
+def instances_usd_per_hour(load_tok_per_s, small: pd.DataFrame, *, factor: float = 1.0):
+    """USD per hour of the cheapest instances of `small` for each load, were each to carry `factor` times its rate."""
+    fleet = {"capacities_tok_per_s": factor * small["tok_per_s"].to_numpy(), "usd_per_hour": small["usd_per_hour"].to_numpy()}
+    return cheapest_usd_per_hour(load_tok_per_s=load_tok_per_s, **fleet)
+
+
+def cost_curve(load_tok_per_s, bill_usd_per_hour, *, band: tuple[float, float] = (1.0, 1.0)) -> pd.DataFrame:
+    """Cost a million tokens over loads: load (tokens a second), usd, low, high.
+
+    bill_usd_per_hour: the fleet's bill as a function of the factor of its machines' rate; band: (low, high) of that factor.
+    """
+    usd, low, high = (
+        usd_per_mtok(usd_per_hour=bill_usd_per_hour(factor), tok_per_s=load_tok_per_s) for factor in (1.0, band[1], band[0])
+    )
+    return pd.DataFrame({"load": load_tok_per_s, "usd": usd, "low": low, "high": high})

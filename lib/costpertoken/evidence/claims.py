@@ -7,9 +7,9 @@ interval; NaN where a configuration does not fit; it raises Unverifiable where n
 """
 
 import importlib
-import inspect
 import math
 import pkgutil
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -179,15 +179,25 @@ def _bands(folder: Path) -> dict[str, tuple[float, float]]:
     return {row.id: printed_of(row).band() for row in tables.read("claims").itertuples()}
 
 
+def inputs_there(one: Check, claim_id: str) -> None:
+    """Refuse a claim whose check asks for an input that data/claim_inputs.csv does not have, by the row's name."""
+    try:
+        one.function(**admissible.defaults(admissible.inputs(claim_id)))
+    except TypeError as error:
+        missing = re.search(r"required keyword-only arguments?: '(\w+)'", str(error))
+        if not missing:
+            raise
+        raise InputError(f"data/claim_inputs.csv: no row {claim_id}, {missing[1]}; the check of that claim needs it") from None
+    except InputError:
+        return  # said when the claim is judged
+
+
 def judged(row, bands: dict) -> tuple[str, Evidence | None, str, bool]:
     """(verdict, evidence, why nothing could be computed, whether it is a close call) of one row."""
     if row.check not in CHECKS:
         raise InputError(f"data/claims.csv, {row.id}: no check {row.check!r}; nearest: {tables.nearest(row.check, CHECKS)}")
     one, printed = CHECKS[row.check], printed_of(row)
-    taken = inspect.signature(one.function).parameters.values()
-    needed = {p.name for p in taken if p.kind is p.KEYWORD_ONLY and p.name != "ideal"}
-    if missing := sorted(needed - set(admissible.inputs(row.id))):
-        raise InputError(f"data/claim_inputs.csv: no row {row.id}, {missing[0]}; the check of that claim needs it")
+    inputs_there(one, row.id)
     try:
         found = evidence(one, row.id, printed, bands)
     except InputError as error:

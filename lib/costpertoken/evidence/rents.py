@@ -72,3 +72,19 @@ def corners(steps: pd.Series, until) -> pd.DataFrame:
         for day in (day, max(day, after - pd.Timedelta(days=1)))
     ]
     return pd.DataFrame(rows, columns=["date", "usd"])
+
+
+def records(histories: dict[tuple[str, str], tuple[pd.Series, pd.Timestamp]]) -> pd.DataFrame:
+    """What each record did: seller, record (first and last month), first and last price in USD, fall (% a year, NaN below one
+    year), needed: the discount in % that a promise at its start would have needed to cost what the changing price did.
+
+    histories: (seller, term) -> (its steps, the last day on which its price was read).
+    """
+    rows = []
+    for (seller, term), (steps, until) in histories.items():
+        mean = mean_usd_per_hour(steps, steps.index[0], until)
+        fall = 100 * fall_per_year(steps, until) if (until - steps.index[0]) / YEAR >= 1 else np.nan
+        needed = round(100 * (1 - mean / steps.iloc[0]), 6) + 0.0
+        months = f"{steps.index[0]:%Y-%m} to {until:%Y-%m}"
+        rows.append((f"{seller}, {term}", months, steps.iloc[0], steps.iloc[-1], fall, needed))
+    return pd.DataFrame(rows, columns=["seller", "record", "first", "last", "fall", "needed"])
