@@ -170,7 +170,7 @@ def test_a_bound_that_names_another_parameter_makes_them_contradict():
 
 
 @pytest.mark.xfail(strict=True, raises=(OverflowError, ValueError), reason="too large to be told; only a file can give it")
-@pytest.mark.parametrize(("name", "value"), [("tp", 10**400), ("tp", -(10**400)), ("share", 10**5000)])
+@pytest.mark.parametrize(("name", "value"), [("tp", 10**400), ("tp", -(10**400)), ("share", 10**5000)], ids="abc")
 def test_a_whole_number_beyond_all_floats_is_refused(name, value):
     try:
         check(PARAMETERS, {name: value})
