@@ -82,7 +82,9 @@ def test_length(page):
 #: Chapters that argue with the article: all but those on the book's own evidence.
 ARGUED = [page for page in CHAPTERS if not page.startswith("chapters/evidence/")]
 LAST_SECTIONS = ["## How sure?", "## Against the article", "## Exercises", "## Sources"]
-EXERCISE = re.compile(r":::\{admonition\} Exercise \d\n:class: exercise\n.+?\n:::\s*\n:::\{dropdown\} Answer\n(.+?)\n:::", re.DOTALL)
+EXERCISE = re.compile(
+    r":::\{admonition\} Exercise \d\n:class: exercise\n.+?\n:::\s*\n:::\{dropdown\} Answer\n(.+?)\n:::", re.DOTALL
+)
 
 
 def prose_of(page: str) -> str:

@@ -1,0 +1,240 @@
+"""Reruns: what is refused before anything runs, what a result holds, and that no crash leaves half of one."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+CHAPTER = """# How long is it?
+
+It takes {{ wait }}, as {eq}`wait-formula` says, and [the other page](index.md) says more.
+
+```{math}
+:label: wait-formula
+t = n
+```
+
+```{code-cell} ipython3
+:tags: [parameters]
+
+seconds: float = 0.0  # how long it waits | seconds | 0 to 60
+word: str = "good"  # what it says | good, bad or worse
+```
+
+```{code-cell} ipython3
+:tags: [remove-cell]
+
+import time
+
+from costpertoken import prose
+
+if word == "bad":
+    raise RuntimeError("told to fail")
+time.sleep(seconds)
+prose.inline(wait=prose.number(seconds, "s", headline=True))
+```
+
+## A part
+
+:::{dropdown} Answer
+It is {{ wait }}.
+:::
+"""
+
+
+class Book:
+    """A small book with one chapter, and the command on it."""
+
+    def __init__(self, root: Path):
+        self.root, self.out = root, root / "results"
+        (root / "chapters" / "part").mkdir(parents=True)
+        (root / "chapters" / "index.md").write_text("# Front\n\nNothing.\n")
+        (root / "chapters" / "part" / "waits.md").write_text(CHAPTER)
+        (root / "_toc.yml").write_text("format: jb-book\nroot: chapters/index\nchapters:\n  - file: chapters/part/waits\n")
+        (root / "_config.yml").write_text("title: Small\nparse:\n  myst_enable_extensions: [colon_fence, dollarmath]\n")
+        for name in ("lib", "data", "requirements.lock"):
+            (root / name).symlink_to(REPOSITORY / name)
+
+    def start(self, *words: str) -> subprocess.Popen:
+        script = Path(sys.executable).with_name("costpertoken")
+        command = [script, "rerun", "waits", "--out", str(self.out), *words]
+        return subprocess.Popen(command, cwd=self.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def run(self, *words: str) -> tuple[int, str]:
+        process = self.start(*words)
+        said = "".join(process.communicate(timeout=120))
+        return process.returncode, said
+
+    def results(self) -> dict[str, dict[str, bytes]]:
+        """Name of each result -> its files; a half-written one would show here."""
+        folders = [f for f in sorted(self.out.glob("*")) if f.is_dir() and not f.name.startswith(".")]
+        return {f.name: {p.name: p.read_bytes() for p in sorted(f.iterdir())} for f in folders}
+
+    def leftovers(self) -> list[Path]:
+        return list(self.out.glob(".partial-*"))
+
+    def waiting(self) -> subprocess.Popen:
+        """A rerun that is in the middle of its chapter."""
+        process = self.start("-p", "seconds=30")
+        for _ in range(600):
+            if self.leftovers():
+                time.sleep(1.0)
+                return process
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
+        raise AssertionError("it never began")
+
+
+@pytest.fixture()
+def book(tmp_path):
+    return Book(tmp_path)
+
+
+def test_a_result_is_whole_and_the_same_twice(book):
+    code, said = book.run("-p", "seconds=0.25")
+    assert code == 0, said
+    (name, files), *rest = book.results().items()
+    assert not rest and re.fullmatch(r"waits-[0-9a-f]{12}", name)
+    assert set(files) == {"index.html", "manifest.json", "notebook.ipynb", "numbers.json"} and not book.leftovers()
+    shutil.rmtree(book.out / name)
+    assert book.run("-p", "seconds=0.25")[0] == 0
+    assert book.results() == {name: files}
+
+
+def test_what_is_in_it(book):
+    assert book.run("-p", "seconds=0.25")[0] == 0
+    files = next(iter(book.results().values()))
+    noted = json.loads(files["manifest.json"])
+    assert noted["parameters"] == {"seconds": 0.25, "word": "good"} and noted["changed"] == {"seconds": 0.25}
+    assert {"chapter", "code", "data", "lock", "press"} == set(noted["hashes"]) and all(noted["hashes"].values())
+    assert [n["value"] for n in json.loads(files["numbers.json"])] == [0.25]
+    page = files["index.html"].decode()
+    assert "It takes 0.250 s" in page and "{{" not in page.split("<script>")[0] and "<details" in page and "<math" in page
+    assert not re.findall(r'(?:src|href)="(?!data:|#|https://)[^"]+"', page.split("</main>")[0])
+    assert not re.findall(r'<(?:script|img|link)[^>]+(?:src|href)="https?://', page)
+    assert "0.250 s" in files["notebook.ipynb"].decode()
+
+
+def test_the_same_again_runs_nothing_and_touches_nothing(book):
+    assert book.run()[0] == 0
+    before = {path: path.stat().st_mtime_ns for path in book.out.rglob("*") if path.is_file()}
+    code, said = book.run()
+    assert code == 0 and said.startswith("already there: ")
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_a_result_that_somebody_broke_is_made_anew(book):
+    assert book.run()[0] == 0
+    (name, files), *_ = book.results().items()
+    (book.out / name / "index.html").write_text("half")
+    code, said = book.run()
+    assert code == 0 and "already" not in said and book.results() == {name: files}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["-p", "secnds=1"], "unknown parameter 'secnds'; nearest: seconds"),
+        (["-p", "seconds=61"], "seconds is 61; allowed: 0 to 60 seconds"),
+        (["-p", "seconds=nan"], "seconds is 'nan'; expected a finite number"),
+        (["-p", "word=god"], "nearest: good"),
+        (["-p", "seconds"], "expected NAME=VALUE"),
+        (["-p", "seconds=1", "-p", "seconds=2"], "contradict each other"),
+        (["-f", "none.yaml"], "none.yaml cannot be read"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_runs(book, words, told):
+    code, said = book.run(*words)
+    assert code == 2 and told in said and "Traceback" not in said and len(said.splitlines()) == 1
+    assert not book.out.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("seconds: [\n", "line "), ("- 1\n- 2\n", "expected lines of `name: value`"), ("seconds: many\n", "expected a finite number"),
+     ("1: 2\n", "expected lines of `name: value`"), ("seconds: true\n", "expected a finite number")],
+)  # fmt: skip
+def test_a_bad_file_is_refused_by_name_and_line(book, text, told):
+    (book.root / "mine.yaml").write_text(text)
+    code, said = book.run("-f", "mine.yaml")
+    assert code == 2 and told in said and "Traceback" not in said and not book.out.exists()
+
+
+def test_the_command_line_goes_before_the_file(book):
+    (book.root / "mine.yaml").write_text("seconds: 0.5\nword: worse\n")
+    assert book.run("-f", "mine.yaml", "-p", "seconds=0.25")[0] == 0
+    noted = json.loads(next(iter(book.results().values()))["manifest.json"])
+    assert noted["parameters"] == {"seconds": 0.25, "word": "worse"}
+
+
+def test_parameters_are_listed(book):
+    code, said = book.run("--help-parameters")
+    assert code == 0 and re.search(r"seconds +float +0\.0 +0 to 60 seconds +how long it waits", said) and not book.out.exists()
+
+
+def test_an_unknown_chapter_gets_the_nearest(book):
+    script = Path(sys.executable).with_name("costpertoken")
+    done = subprocess.run([script, "rerun", "wait"], cwd=book.root, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr == "error: unknown chapter 'wait'; nearest: part/waits\n"
+
+
+def test_outside_a_book_it_says_so(tmp_path):
+    script = Path(sys.executable).with_name("costpertoken")
+    done = subprocess.run([script, "rerun", "waits"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.startswith("error: no book here")
+
+
+def test_a_chapter_that_fails_says_where_and_leaves_nothing(book):
+    assert book.run()[0] == 0
+    before = book.results()
+    code, said = book.run("-p", "word=bad")
+    assert code == 1 and "RuntimeError: told to fail" in said and "Traceback" not in said
+    assert book.results() == before and not book.leftovers()
+
+
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
+def test_no_end_leaves_half_a_result_and_the_next_run_sweeps(book, how, code):
+    assert book.run()[0] == 0
+    before = book.results()
+    process = book.waiting()
+    os.kill(process.pid, how)
+    process.communicate(timeout=30)
+    assert process.returncode == code
+    assert book.results() == before
+    time.sleep(1.5)  # the fork that ran the cells sees that its parent is gone
+    assert book.run("-p", "seconds=0.1")[0] == 0
+    assert not book.leftovers() and len(book.results()) == 2
+    assert {name: book.results()[name] for name in before} == before
+
+
+def test_a_live_run_is_not_swept(book):
+    process = book.waiting()
+    assert book.run()[0] == 0
+    assert len(book.leftovers()) == 1 and process.poll() is None
+    process.kill()
+    process.communicate()
+
+
+@pytest.mark.parametrize("values", [("0.4", "0.4"), ("0.4", "0.5")], ids=["equal", "different"])
+def test_two_at_once_do_not_collide(book, values):
+    pair = [book.start("-p", f"seconds={value}") for value in values]
+    said = [process.communicate(timeout=120) for process in pair]
+    assert [process.returncode for process in pair] == [0, 0], said
+    assert len(book.results()) == len(set(values)) and not book.leftovers()
+    for files in book.results().values():
+        seals = json.loads(files["manifest.json"])["files"]
+        assert set(seals) == set(files) - {"manifest.json"}
+
+
+def test_a_folder_that_cannot_be_written_is_named(book):
+    book.out.write_text("a file")
+    code, said = book.run()
+    assert code == 2 and str(book.out) in said and "Traceback" not in said and book.out.read_text() == "a file"
