@@ -159,9 +159,14 @@ def test_bad_input_is_refused_before_anything_runs(book, words, told):
 
 @pytest.mark.parametrize(
     ("text", "told"),
-    [("seconds: [\n", "line "), ("- 1\n- 2\n", "expected lines of `name: value`"), ("seconds: many\n", "expected a finite number"),
-     ("1: 2\n", "expected lines of `name: value`"), ("seconds: true\n", "expected a finite number")],
-)  # fmt: skip
+    [
+        ("seconds: [\n", "line "),
+        ("- 1\n- 2\n", "expected lines of `name: value`"),
+        ("1: 2\n", "expected lines of `name: value`"),
+        ("seconds: many\n", "expected a finite number"),
+        ("seconds: true\n", "expected a finite number"),
+    ],
+)
 def test_a_bad_file_is_refused_by_name_and_line(book, text, told):
     (book.root / "mine.yaml").write_text(text)
     code, said = book.run("-f", "mine.yaml")
@@ -200,7 +205,9 @@ def test_a_chapter_that_fails_says_where_and_leaves_nothing(book):
     assert book.results() == before and not book.leftovers()
 
 
-@pytest.mark.parametrize(("how", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
+@pytest.mark.parametrize(
+    ("how", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)]
+)
 def test_no_end_leaves_half_a_result_and_the_next_run_sweeps(book, how, code):
     assert book.run()[0] == 0
     before = book.results()
