@@ -12,6 +12,7 @@ from costpertoken.evidence.constants import assignment, efficiency_of
 from costpertoken.evidence.observations import observe
 from costpertoken.evidence.predict import predict
 
+pytestmark = pytest.mark.slow
 MADE = {"weight_bandwidth": 0.7, "dense_peak": 0.5, "cache_bandwidth": 0.6}
 
 

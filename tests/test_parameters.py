@@ -135,7 +135,7 @@ def test_both_ends_of_a_range_are_allowed():
 
 @pytest.mark.parametrize(("name", "value"), [
     ("tp", "abc"), ("tp", ""), ("tp", "2.5"), ("tp", 2.5), ("tp", True), ("tp", "true"), ("tp", math.nan), ("tp", math.inf),
-    ("tp", "nan"), ("tp", None), ("tp", [2]), ("tp", "9" * 301), ("tp", "1e1"), ("tp", "٣"),
+    ("tp", "nan"), ("tp", None), ("tp", [2]), ("tp", "1e1"), ("tp", "٣"),
     ("share", "abc"), ("share", ""), ("share", True), ("share", "true"), ("share", math.nan), ("share", "nan"),
     ("share", math.inf), ("share", "-inf"), ("share", "Infinity"), ("share", "1e999"), ("share", None), ("share", {}),
     ("owned", 1), ("owned", 0), ("owned", "yes"), ("owned", "1"), ("owned", None), ("owned", 1.0),
@@ -169,13 +169,10 @@ def test_a_bound_that_names_another_parameter_makes_them_contradict():
         check(both, {"low": 3})
 
 
-@pytest.mark.xfail(strict=True, raises=(OverflowError, ValueError), reason="too large to be told; only a file can give it")
-@pytest.mark.parametrize(("name", "value"), [("tp", 10**400), ("tp", -(10**400)), ("share", 10**5000)], ids="abc")
+@pytest.mark.parametrize(("name", "value"), [("tp", 10**400), ("tp", -(10**400)), ("share", 10**5000), ("tp", "9" * 301)], ids="abcd")
 def test_a_whole_number_beyond_all_floats_is_refused(name, value):
-    try:
-        check(PARAMETERS, {name: value})
-    except InputError:
-        return
+    said = refused(**{name: value})
+    assert said.startswith(f"{name} is ") and len(said) < 200
 
 
 def test_an_unknown_name_is_refused_with_the_nearest():

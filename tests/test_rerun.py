@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
 REPOSITORY = Path(__file__).parents[1]
 CHAPTER = """# How long is it?
 
@@ -114,7 +115,8 @@ def test_what_is_in_it(book):
     files = next(iter(book.results().values()))
     noted = json.loads(files["manifest.json"])
     assert noted["parameters"] == {"seconds": 0.25, "word": "good"} and noted["changed"] == {"seconds": 0.25}
-    assert {"chapter", "code", "data", "lock", "press"} == set(noted["hashes"]) and all(noted["hashes"].values())
+    assert {"book", "chapter", "code", "data", "lock", "press"} == set(noted["hashes"]) and all(noted["hashes"].values())
+    assert noted["key"] in next(iter(book.results())) and "numpy" in noted["packages"] and noted["python"].startswith("3.")
     assert [n["value"] for n in json.loads(files["numbers.json"])] == [0.25]
     page = files["index.html"].decode()
     assert "It takes 0.250 s" in page and "{{" not in page.split("<script>")[0] and "<details" in page and "<math" in page
@@ -131,12 +133,13 @@ def test_the_same_again_runs_nothing_and_touches_nothing(book):
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-def test_a_result_that_somebody_broke_is_made_anew(book):
+def test_a_result_that_somebody_changed_is_theirs(book):
     assert book.run()[0] == 0
     (name, files), *_ = book.results().items()
-    (book.out / name / "index.html").write_text("half")
+    (book.out / name / "notebook.ipynb").write_text("with notes of mine")
     code, said = book.run()
-    assert code == 0 and "already" not in said and book.results() == {name: files}
+    assert code == 2 and f"{name} was changed since it was made" in said and len(said.splitlines()) == 1
+    assert book.results() == {name: files | {"notebook.ipynb": b"with notes of mine"}} and not book.leftovers()
 
 
 @pytest.mark.parametrize(
@@ -161,8 +164,12 @@ def test_bad_input_is_refused_before_anything_runs(book, words, told):
     ("text", "told"),
     [
         ("seconds: [\n", "line "),
-        ("- 1\n- 2\n", "expected lines of `name: value`"),
-        ("1: 2\n", "expected lines of `name: value`"),
+        ("- 1\n- 2\n", "mine.yaml, line 1: expected lines of `name: value`"),
+        ("word: good\nseconds: [1]\n", "mine.yaml, line 2: expected lines of `name: value`"),
+        ("seconds: 1\nseconds: 2\n", "mine.yaml, line 2: seconds stands there twice"),
+        ("1: 2\n", "unknown parameter '1'"),
+        ("seconds: 2026-13-45\n", "expected a finite number"),
+        ("[" * 5000, "no YAML"),
         ("seconds: many\n", "expected a finite number"),
         ("seconds: true\n", "expected a finite number"),
     ],

@@ -23,6 +23,7 @@ def unseen():
     return error, uncertain.log_interval(["accelerator"], "throughput", "offline-max-throughput", "dense", residuals)
 
 
+@pytest.mark.slow
 def test_intervals_hold_on_an_accelerator_never_seen(unseen):
     # 200 correlated rows of one accelerator: four of five, give or take what one accelerator may differ from the others.
     error, (low, high) = unseen

@@ -22,6 +22,8 @@ COMMENT["float"] = COMMENT["int"]
 COLUMN = re.compile(r"(?:an? )?(\w+) of data/(\w+)\.csv")
 BETWEEN = re.compile(r",\s*(?:or\s+)?|\s+or\s+")
 RANGE = re.compile(r"(\S+) to (\S+)")
+#: Letters of a refused value that a message repeats.
+LONGEST = 60
 WHOLE = re.compile(r"[+-]?[0-9]{1,300}")
 
 
@@ -134,7 +136,8 @@ def check(parameters: list[Parameter], given: Mapping[str, object]) -> dict:
 def _cast(parameter: Parameter, value):
     """The value in its declared type; a bool is no number here, and a fraction no whole number."""
     kind, text = parameter.kind, isinstance(value, str)
-    if kind == "int" and not isinstance(value, bool) and (isinstance(value, int) or (text and WHOLE.fullmatch(value))):
+    whole = (isinstance(value, int) and not isinstance(value, bool)) or (text and WHOLE.fullmatch(value))
+    if kind == "int" and whole and math.isfinite(_number(value)):
         return int(value)
     if kind == "float" and not isinstance(value, bool) and math.isfinite(_number(value)):
         return float(value)
@@ -146,7 +149,16 @@ def _cast(parameter: Parameter, value):
         near = tables.nearest(value, known)
         raise UnknownName(f"{parameter.name} is {value!r}; allowed: {parameter.allowed}; nearest: {near}")
     limits = f", {parameter.range} {parameter.unit}" if parameter.range else f": {parameter.allowed}" * bool(parameter.allowed)
-    raise InputError(f"{parameter.name} is {value!r}; expected {KINDS[kind]}{limits}")
+    raise InputError(f"{parameter.name} is {_told(value)}; expected {KINDS[kind]}{limits}")
+
+
+def _told(value) -> str:
+    """A refused value in few words, however long it is."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes out no whole number of thousands of digits
+        return "a number of too many digits"
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def _within(parameter: Parameter, values: dict) -> None:
