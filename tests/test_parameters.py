@@ -169,7 +169,9 @@ def test_a_bound_that_names_another_parameter_makes_them_contradict():
         check(both, {"low": 3})
 
 
-@pytest.mark.parametrize(("name", "value"), [("tp", 10**400), ("tp", -(10**400)), ("share", 10**5000), ("tp", "9" * 301)], ids="abcd")
+@pytest.mark.parametrize(
+    ("name", "value"), [("tp", 10**400), ("tp", -(10**400)), ("share", 10**5000), ("tp", "9" * 301)], ids="abcd"
+)
 def test_a_whole_number_beyond_all_floats_is_refused(name, value):
     said = refused(**{name: value})
     assert said.startswith(f"{name} is ") and len(said) < 200
@@ -202,6 +204,8 @@ def test_allowed_words_are_listed_or_stand_in_a_table():
     assert word_of("id of data/models.csv", "llama-3.1-8b") == tables.ids("models")
     regimes = tables.read("measurements")["regime"]
     assert word_of("a regime of data/measurements.csv", regimes[0]) == [name for name in regimes.unique() if name]
+    bases = tables.read("models")["published_basis"]
+    assert "" in list(bases) and word_of("published_basis of data/models.csv", max(bases)) == [b for b in bases.unique() if b]
     assert word_of("none or id of data/accelerators.csv", "none") == ["none", *tables.ids("accelerators")]
 
 
