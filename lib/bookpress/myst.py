@@ -130,9 +130,9 @@ def _literature(file: Path) -> dict[str, str]:
 
 def _resolve(tree) -> None:
     """Number the equations; a link that leads out of this page, but not to the web, becomes its words."""
-    labelled = [block for block in tree.findall(nodes.math_block) if block.get("label")]
+    labelled = [block for block in tree.findall(nodes.math_block) if block["ids"]]
     for number, block in enumerate(labelled, start=1):
-        block["number"] = number
+        block["number"], block["ids"] = number, [f"equation-{block['ids'][0].removeprefix('equation-')}"]
     names = {name: f"({block['number']})" for block in labelled for name in block["ids"]}
     names |= {name: part[0].astext() for part in tree.findall(nodes.section) for name in part["ids"]}
     for link in list(tree.findall(nodes.reference)):

@@ -8,20 +8,13 @@ import jinja2
 import yaml
 
 from bookpress.myst import to_html
-from bookpress.project import Project, listed
+from bookpress.project import Project, titles
 from bookpress.sphinx_ext import HERE, vega_bundle
 
 PLACE = re.compile(r"<!--cell-(\d+)-->")
 #: Tags of a cell -> what is shown of its source: nothing, or folded.
 UNSEEN = {"remove-cell", "remove-input", "parameters", "injected-parameters"}
 FOLDED = {"hide-cell", "hide-input"}
-CHAPTER_LINK = re.compile(r"\(([^)\s]*?)([\w-]+)\.(?:md|ipynb)(#[^)\s]*)?\)")
-
-
-def titles(project: Project) -> dict[str, str]:
-    """File name -> title of every page of the book: what a link to it is called where the page is not."""
-    heads = {name: re.search(r"^# (.+)$", project.source(name).read_text("utf8"), re.MULTILINE) for name in listed(project)}
-    return {Path(name).name: head[1] for name, head in heads.items() if head}
 
 
 def source_of(cell) -> str:
@@ -64,7 +57,7 @@ def body_of(project: Project, docname: str, notebook) -> str:
 def whole(project: Project, docname: str, notebook, *, rows: list[dict], key: str) -> bytes:
     """The file. rows: name, value, default, unit, help of each parameter, those that differ marked by `changed`."""
     template = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True).get_template("rerun.html")
-    scripts = [path.read_text("utf8") for path in (vega_bundle(project.build), *sorted((HERE / "assets").glob("*.js")))]
+    scripts = [path.read_text("utf8") for path in (vega_bundle(project.build), HERE / "assets" / "charts.js")]
     page = template.render(
         title=titles(project).get(Path(docname).name, docname),
         style=(HERE / "assets" / "book.css").read_text("utf8"),

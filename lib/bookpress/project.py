@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,6 +78,13 @@ def docnames(project: Project) -> list[str]:
     if missing:
         raise PressError(f"in _toc.yml but not there: {', '.join(f'{name}.md' for name in missing)}")
     return names
+
+
+def titles(project: Project) -> dict[str, str]:
+    """File name -> title of every page that is there: what a link to it is called where the page is not."""
+    there = [project.source(name) for name in listed(project) if project.source(name).is_file()]
+    heads = {path.stem: re.search(r"^# (.+)$", path.read_text("utf8"), re.MULTILINE) for path in there}
+    return {name: head[1] for name, head in heads.items() if head}
 
 
 def data_date(project: Project) -> str:

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import os
 import platform
 from collections.abc import Callable
 from importlib.metadata import distributions
@@ -9,28 +10,24 @@ from pathlib import Path
 
 from bookpress import numbers
 from bookpress.execute import engine_options, kernel_environment, read_chapter, run, to_bytes
-from bookpress.project import PressError, Project, listed
-from bookpress.results import MANIFEST, is_whole, put, sealed, workplace
+from bookpress.project import Project, listed, titles
+from bookpress.results import MANIFEST, Refused, put, sealed, there, workplace
 from bookpress.stage import fill_markers
-from bookpress.stamp import PRESS, chapter_key, digest, file_digest, shared_key, tree_digest
+from bookpress.stamp import PRESS, digest, file_digest, tree_digest
 
 KEY_LETTERS = 12
 
 
-class NoChapter(PressError):
-    """A chapter that the book does not have; the message gives the nearest ones."""
-
-
 def chapter_of(project: Project, asked: str) -> str:
-    """The page that a reader means: its name with or without folder and suffix."""
+    """The page that a reader means: its name with or without folder and suffix. Refused, with the nearest, if there is none."""
     pages = listed(project)
     name = asked.removesuffix(".md").strip("/")
     found = [page for page in pages if page == name or page.endswith(f"/{name}")]
-    if len(found) == 1:
+    if len(found) == 1 and project.source(found[0]).is_file():
         return found[0]
     short = {page.removeprefix("chapters/").rpartition("/")[2]: page.removeprefix("chapters/") for page in pages}
     near = difflib.get_close_matches(name.rpartition("/")[2], short, n=3, cutoff=0.4) or list(short)
-    raise NoChapter(f"unknown chapter {asked!r}; nearest: {', '.join(short[one] for one in near[:3])}")
+    raise Refused(f"unknown chapter {asked!r}; nearest: {', '.join(short[one] for one in near[:3])}")
 
 
 def parameters_cell(project: Project, docname: str) -> str:
@@ -65,28 +62,26 @@ def executed(project: Project, docname: str, changed: dict, tell: Callable[[int,
         return run(notebook, docname=docname, folder=project.source(docname).parent, parameters=changed, **options)
 
 
-def environment() -> dict:
-    """Python and every installed package, and one hash over them."""
-    packages = sorted({f"{one.metadata['Name']}=={one.version}" for one in distributions()})
-    return {"python": platform.python_version(), "hash": digest(*packages), "n_packages": len(packages)}
-
-
-def manifest(project: Project, docname: str, values: dict, changed: dict, key: str) -> dict:
-    """What the result was made from: nothing in it depends on when or where."""
-    return {
+def manifest(project: Project, docname: str, values: dict, changed: dict) -> dict:
+    """All that the result is made from; nothing in it depends on when or where. Its hash is the result's key."""
+    packages = {one.metadata["Name"].lower(): one.version for one in distributions()}
+    settings = (project.root / name for name in ("_config.yml", "references.bib"))
+    noted = {
         "chapter": docname.removeprefix("chapters/"),
-        "key": key,
         "parameters": values,
         "changed": changed,
         "hashes": {
             "chapter": file_digest(project.source(docname)),
             "code": tree_digest(project.root / "lib" / "costpertoken"),
-            "data": tree_digest(project.root / "data"),
+            "data": tree_digest(Path(os.environ.get("COSTPERTOKEN_DATA") or project.root / "data")),
             "press": tree_digest(PRESS),
             "lock": file_digest(project.root / "requirements.lock"),
+            "book": digest(json.dumps(titles(project)), *map(file_digest, settings)),
         },
-        "environment": environment(),
+        "python": platform.python_version(),
+        "packages": dict(sorted(packages.items())),
     }
+    return {"key": digest(json.dumps(noted))[:KEY_LETTERS], **noted}
 
 
 def files_of(project: Project, docname: str, notebook, declared: list, noted: dict) -> dict[str, bytes]:
@@ -114,12 +109,11 @@ def rerun(project: Project, docname: str, declared: list, values: dict, out: Pat
     """(folder of the result, whether it was there already). values: complete, checked. Raises ChapterError; then, as after a
     crash or an interruption, nothing new is in `out` and what was there is untouched."""
     changed = {one.name: values[one.name] for one in declared if values[one.name] != one.default}
-    key = digest(chapter_key(project, docname, shared_key(project), values), tree_digest(PRESS))[:KEY_LETTERS]
-    target = out / f"{docname.rpartition('/')[2]}-{key}"
-    if is_whole(target):
+    noted = manifest(project, docname, values, changed)
+    target = out / f"{docname.rpartition('/')[2]}-{noted['key']}"
+    if there(target):
         return target, True
     with workplace(out) as made:
-        noted = manifest(project, docname, values, changed, key)
         notebook = executed(project, docname, changed, tell)
         files = files_of(project, docname, notebook, declared, noted)
         noted["files"] = sealed(files)

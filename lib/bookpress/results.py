@@ -9,9 +9,14 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from bookpress.project import PressError
 from bookpress.stamp import digest, write_atomic
 
 PARTIAL, MANIFEST = ".partial-", "manifest.json"
+
+
+class Refused(PressError):
+    """What is told before anything has run: nothing was made, nothing was touched."""
 
 
 @contextlib.contextmanager
@@ -29,7 +34,8 @@ def _locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
 def _sweep(out: Path) -> None:
     """Remove what dead runs left behind; a live run holds the lock in its folder."""
     for folder in out.glob(f"{PARTIAL}*"):
-        with _locked(folder / ".lock", wait=False) as dead:
+        # One that ends now removes its folder itself.
+        with contextlib.suppress(OSError), _locked(folder / ".lock", wait=False) as dead:
             if dead:
                 shutil.rmtree(folder, ignore_errors=True)
 
@@ -62,13 +68,19 @@ def is_whole(target: Path) -> bool:
         return False
 
 
+def there(target: Path) -> bool:
+    """Whether a result is there, whole. One that somebody changed since is refused: it may hold their work."""
+    if is_whole(target):
+        return True
+    if os.path.lexists(target):
+        raise Refused(f"{target} was changed since it was made: move it away, or give another --out")
+    return False
+
+
 def put(files: Mapping[str, bytes], made: Path, target: Path) -> None:
     """Write the files and move them into place at once. Where an equal run was first, its result stays as it is."""
     for name, content in files.items():
         write_atomic(made / name, content)
     with _locked(target.parent / ".lock"):
-        if is_whole(target):
-            return
-        if target.exists():  # somebody broke it
-            target.rename(made.parent / "broken")
-        os.rename(made, target)
+        if not there(target):
+            os.rename(made, target)

@@ -11,6 +11,8 @@ from typing import Any
 
 import vl_convert
 
+from bookpress.stamp import write_atomic
+
 VL_VERSION = "6.4"  # what altair 6.3 writes and vl-convert 1.9 knows
 STYLE = f"{VL_VERSION}-1"  # names the kept images: to be raised when the drawing below changes
 WIDTH = 720  # pixels: the text column on a desktop, and about the width of a printed page
@@ -39,10 +41,7 @@ def _cached(mark: str, spec: dict[str, Any], cache_dir: Path | None) -> str:
         return kept.read_text(encoding="utf-8")
     svg = static_svg(spec)
     if kept:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        part = kept.with_suffix(".part")
-        part.write_text(svg, encoding="utf-8")
-        part.replace(kept)
+        write_atomic(kept, svg.encode())  # two runs may draw one chart at once
     return svg
 
 

@@ -1,5 +1,6 @@
 """`costpertoken rerun`: a chapter of the book with a reader's own numbers."""
 
+import contextlib
 import sys
 from pathlib import Path
 
@@ -35,6 +36,14 @@ def rerun(chapter, pairs, file, out, help_parameters) -> None:
       costpertoken rerun token_cost -p model_id=llama-3.1-8b -p weights=bf16 -p tp=1
       costpertoken rerun hardware/cpu -f mine.yaml --out results
     """
+    try:
+        printed(chapter, pairs, file, Path(out), help_parameters)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def printed(chapter, pairs, file, out: Path, help_parameters) -> None:
+    """The list of parameters, or the result's page."""
     press, project, docname = found(chapter)
     declared = parameters.declared(press.parameters_cell(project, docname))
     if help_parameters:
@@ -42,7 +51,7 @@ def rerun(chapter, pairs, file, out, help_parameters) -> None:
         return
     values = parameters.check(declared, {**from_file(file), **from_pairs(pairs)})
     check_deployment(values)
-    result, known = executed(press, project, docname, declared, values, Path(out))
+    result, known = executed(press, project, docname, declared, values, out)
     click.echo(f"{'already there: ' if known else ''}{result / 'index.html'}")
 
 
@@ -79,18 +88,30 @@ def from_file(path: str | None) -> dict:
     import yaml
 
     try:
-        content = yaml.safe_load(Path(path).read_text("utf-8"))
+        tree = yaml.compose(Path(path).read_text("utf-8"), Loader=yaml.BaseLoader)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         raise InputError(f"{path}{where}: no YAML: {getattr(error, 'problem', None) or error}") from None
-    if content is None:
-        return {}
-    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
-        raise InputError(f"{path} holds {type(content).__name__}; expected lines of `name: value`")
-    return content
+    given: dict[str, str] = {}
+    for name, value in pairs_of(tree, path):
+        if given.setdefault(name.value, value.value) != value.value:
+            line = name.start_mark.line + 1
+            raise InputError(f"{path}, line {line}: {name.value} stands there twice, with different values: they contradict")
+    return given
+
+
+def pairs_of(tree, path: str) -> list[tuple]:
+    """The nodes of a file's names and values, all of them plain."""
+    if tree is None:
+        return []
+    pairs = tree.value if tree.id == "mapping" else [(tree, tree)]
+    for name, value in pairs:
+        if name.id != "scalar" or value.id != "scalar" or tree.id != "mapping":
+            raise InputError(f"{path}, line {name.start_mark.line + 1}: expected lines of `name: value`")
+    return pairs
 
 
 def check_deployment(values: dict) -> None:
@@ -121,23 +142,40 @@ def listed(declared) -> str:
 
 
 def executed(press, project, docname, declared, values, out: Path):
-    """Run it under a bar that names the current cell; a chapter that fails and an interruption end the command."""
-    from bookpress.execute import ChapterError
+    """Run it under a bar that names the current cell."""
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    task = bar.add_task("", total=None)
 
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    def tell(cell: int, of: int, section: str) -> None:
+        bar.start()  # its thread only after the cells' process has been forked
+        bar.update(task, total=of, completed=cell, description=section)
+
     try:
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task("starting", total=None)
-
-            def tell(cell: int, of: int, section: str) -> None:
-                bar.update(task, total=of, completed=cell, description=section)
-
+        with failures_told(docname, out):
             return press.rerun(project, docname, declared, values, out, tell)
+    finally:
+        if bar.live.is_started:
+            bar.stop()
+
+
+@contextlib.contextmanager
+def failures_told(docname: str, out: Path):
+    """End the command in words: status 2 for what was refused before anything ran, 1 for a chapter that failed."""
+    from bookpress.execute import ChapterError
+    from bookpress.project import PressError
+    from bookpress.results import Refused
+
+    try:
+        yield
+    except Refused as error:
+        raise InputError(str(error)) from None
     except ChapterError as error:
         source = "\n".join(f"    {line}" for line in error.source.rstrip().splitlines())
         click.echo(f"{docname}.md failed\n{source}\n{error.message.strip().splitlines()[-1]}", err=True)
         sys.exit(1)
+    except PressError as error:
+        click.echo(str(error), err=True)
+        sys.exit(1)
     except OSError as error:
         raise InputError(f"{out} cannot be written: {error.strerror or error}") from None
-    except KeyboardInterrupt:
-        sys.exit(130)
