@@ -34,6 +34,7 @@ CHART = re.compile(r'<script type="application/json">(.*?)</script>', re.DOTALL)
 CELL = re.compile(r'<td class="num">([^<]*)</td>')
 IN_WORDS = re.compile(r"(?<![\w.,-])\d[\d,]*(?:\.\d+)?(?!\w|\.\d)")
 ECHOES = [10.0**power for power in (-9, -6, -3, -2, 0, 2, 3, 6, 9)]  # a parameter told in its own or a neighbouring unit
+MISFIT = re.compile(r"does not run: (InputError|UnknownName): ")
 MOST_WORDS = 4  # as many allowed words are tried where none is prescribed
 #: Forks of a process with threads: pytest-xdist's worker has one, which waits for its input.
 MARKS = [
@@ -65,14 +66,6 @@ def shared() -> None:
 
     for path in sorted(tables.data_dir().glob("*.csv")):
         tables.read(path.stem)
-
-
-@cache
-def ledger(**asked):
-    """The ledger of claims, which no parameter of a chapter changes: judged once."""
-    from costpertoken.evidence import claims
-
-    return claims.ledger(**asked)
 
 
 def entry_of(page: str) -> dict:
@@ -211,8 +204,9 @@ class Page:
                 if not moved(self.default, found, parameter.default, value):
                     self.complain(name, f"{value!r} in place of {parameter.default!r} moves no figure of the chapter")
                 return
-            if parameter.kind == "str" and value != values[-1] and "InputError" in self.complaints[-1]:
-                del self.complaints[seen:]  # a word that does not fit the others: the next
+            if parameter.kind != "str" or value == values[-1] or not MISFIT.search(self.complaints[-1]):
+                return
+            del self.complaints[seen:]  # a word that does not fit the other values: the next
 
 
 def check_page(page: str) -> None:
@@ -221,14 +215,13 @@ def check_page(page: str) -> None:
     name = page.removeprefix("chapters/")
     from costpertoken.evidence import claims
 
-    asked = f'claims.ledger(chapter="{name}")'
-    judged = ledger(chapter=name) if asked in PROJECT.source(page).read_text("utf8") else None
-    real = claims.ledger
-    known = patch.object(claims, "ledger", lambda **q: judged.copy() if q == {"chapter": name} else real(**q))
-    with known:
+    real, asked = claims.ledger, {"chapter": name}
+    shows = f'claims.ledger(chapter="{name}")' in PROJECT.source(page).read_text("utf8")
+    judged = real(**asked) if shows else None  # no parameter changes the ledger: judged once, and had by every fork
+    with patch.object(claims, "ledger", lambda **given: judged.copy() if shows and given == asked else real(**given)):
         tried = Page(page)
-        for name_of in set(tried.entry.get("matters", {})) - {parameter.name for parameter in tried.parameters}:
-            tried.complain(name_of, "stands under `matters` in tests/reruns.yaml, but the chapter declares no such parameter")
+        for unknown in set(tried.entry.get("matters", {})) - {parameter.name for parameter in tried.parameters}:
+            tried.complain(unknown, "stands under `matters` in tests/reruns.yaml, but the chapter declares no such parameter")
         for changed in tried.entry["sets"]:
             tried.try_set(changed)
         for parameter in tried.parameters:
