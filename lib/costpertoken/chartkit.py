@@ -81,7 +81,8 @@ def quantity(frame, columns: list[str], title: str, *, log: bool = False, zero: 
     if not cells:
         raise ValueError(f"nothing to draw in {columns}")
     if hasattr(cells[0], "year"):
-        axis = alt.Axis(grid=False, tickCount=6, labelSeparation=12, labelExpr="timeFormat(datum.value, narrow ? '%b %y' : '%b %Y')")
+        words = "timeFormat(datum.value, narrow ? '%b %y' : '%b %Y')"
+        axis = alt.Axis(grid=False, tickCount=6, labelSeparation=12, labelExpr=words)
         return {"type": "temporal", "title": None, "axis": axis}
     if log and min(cells) <= 0:
         raise ValueError(f"logarithmic axis over {columns}: {min(cells)} is not above zero")
