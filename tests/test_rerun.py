@@ -10,10 +10,16 @@ import sys
 import time
 from pathlib import Path
 
+import nbformat
 import pytest
+
+from bookpress.page import body_of
+from bookpress.project import find_project, listed
+from bookpress.reference import reference_path
 
 pytestmark = pytest.mark.slow
 REPOSITORY = Path(__file__).parents[1]
+PROJECT = find_project(REPOSITORY)
 CHAPTER = """# How long is it?
 
 It takes {{ wait }}, as {eq}`wait-formula` says, and [the other page](index.md) says more.
@@ -252,3 +258,64 @@ def test_a_folder_that_cannot_be_written_is_named(book):
     book.out.write_text("a file")
     code, said = book.run()
     assert code == 2 and str(book.out) in said and "Traceback" not in said and book.out.read_text() == "a file"
+
+
+@pytest.mark.parametrize("name", listed(PROJECT))
+def test_a_page_leaves_no_markup_of_any_chapter_unread(name):
+    """Directives, roles, formulas and links of the book as it is: what the page could not read would stand there as typed."""
+    page = body_of(PROJECT, name, nbformat.read(reference_path(PROJECT, name), as_version=4))
+    prose = re.sub(r"<pre.*?</pre>|<math.*?</math>", "", page, flags=re.DOTALL)
+    assert "<h1>" in prose and "system-message" not in prose and "problematic" not in prose
+    assert not re.findall(r"^ *(?:`{3}|:{3}).*|\{[\w:-]+\}`[^`]*`|\]\([^)]*\)|<code>\\\w+.*?</code>", prose, re.MULTILINE)
+    assert not re.findall(r'href="(?!https://|http://|#)[^"]*"', prose)
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids)) and {at for at in re.findall(r'href="#([^"]*)"', page)} <= set(ids)
+
+
+MARKUP = """# A page
+
+(here)=
+## A section *with* words
+
+{eq}`one`, {eq}`gone`, {doc}`../x/token_cost`, {doc}`these words <../x/token_cost>`, [](#here), [there](#there), [up](../b.md),
+[web](https://example.org), {cite:t}`kwon`, {unheard}`of`.
+
+```{math}
+:label: one
+a = b
+```
+
+$$
+c = d
+$$ (two)
+
+See {eq}`two`.
+
+:::{dropdown} Answer
+:open:
+It is **42**.
+:::
+
+:::{unheard-of} Title
+Body.
+:::
+"""
+
+
+def test_markup_of_sphinx_is_told_or_becomes_its_words(tmp_path):
+    book = Book(tmp_path)
+    (tmp_path / "references.bib").write_text(
+        "@article{kwon, author={Kwon, Woosuk and Li, Zhuohan and Stoica, Ion}, title={Paged}, year={2023}}"
+    )
+    (tmp_path / "chapters" / "part" / "token_cost.md").write_text("# What does one token cost?\n")
+    (book.root / "_toc.yml").write_text("root: chapters/index\nchapters:\n  - file: chapters/part/token_cost\n")
+    cell = nbformat.v4.new_markdown_cell(MARKUP)
+    page = body_of(find_project(book.root), "chapters/index", nbformat.v4.new_notebook(cells=[cell]))
+    first, second = page.split("<div class=\"formula\"", 1)
+    assert '<a class="reference internal" href="#equation-one">(1)</a>' in first and "<span>equation gone</span>" in first
+    assert "<span>What does one token cost?</span>" in first and "<span>these words</span>" in first
+    assert ">A section with words</a>" in first and "<span>there</span>" in first and "<span>up</span>" in first
+    assert 'href="https://example.org"' in first and "Kwon et al. (2023)" in first and "<span>of</span>" in first
+    assert 'id="equation-one"' in second and 'href="#equation-two">(2)</a>' in second
+    assert "<summary>Answer</summary>" in second and "<strong>42</strong>" in second and ":open:" not in second
+    assert "<strong>Title</strong>" in second and "<p>Body.</p>" in second

@@ -8,9 +8,10 @@ import jinja2
 import yaml
 
 from bookpress.myst import to_html
-from bookpress.project import Project, titles
+from bookpress.project import Project, data_date, titles
 from bookpress.sphinx_ext import HERE, vega_bundle
 
+BESIDE = re.compile(r'<a\b[^>]*\bhref="(?![a-z]+:|#)[^"]*"[^>]*>(.*?)</a>', re.DOTALL)  # a link that the prose wrote as HTML
 PLACE = re.compile(r"<!--cell-(\d+)-->")
 #: Tags of a cell -> what is shown of its source: nothing, or folded.
 UNSEEN = {"remove-cell", "remove-input", "parameters", "injected-parameters"}
@@ -51,7 +52,8 @@ def body_of(project: Project, docname: str, notebook) -> str:
         references=project.root / "references.bib",
     )  # fmt: skip
     cells = notebook.cells
-    return PLACE.sub(lambda found: source_of(cells[int(found[1])]) + outputs_of(cells[int(found[1])]), page)
+    shown = [source_of(cell) + outputs_of(cell) if cell.cell_type == "code" else "" for cell in cells]
+    return PLACE.sub(lambda found: shown[int(found[1])], BESIDE.sub(r"\1", page))
 
 
 def whole(project: Project, docname: str, notebook, *, rows: list[dict], key: str) -> bytes:
@@ -65,6 +67,7 @@ def whole(project: Project, docname: str, notebook, *, rows: list[dict], key: st
         # The end of a script must not stand in a script.
         scripts=[script.replace("</script", "<\\/script") for script in scripts],
         rows=rows,
+        date=data_date(project),
         key=key,
     )
     return (page + "\n").encode()
