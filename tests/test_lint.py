@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from bookpress.execute import read_chapter
-from bookpress.lint import typed_numbers
-from bookpress.project import find_project, listed
+from bookpress.lint import check_pages, typed_numbers
+from bookpress.project import PressError, Project, find_project, listed
 
 PROJECT = find_project(Path(__file__).parents[1])
 
@@ -50,6 +50,14 @@ def test_a_digit_with_a_unit_is_found(markdown, found):
 )
 def test_what_is_no_typed_quantity_passes(markdown):
     assert typed_numbers(markdown) == []
+
+
+def test_the_press_refuses_a_page_with_a_typed_number(tmp_path):
+    page = tmp_path / "chapters" / "a.md"
+    page.parent.mkdir()
+    page.write_text("---\nkernel: 3 GB\n---\n\nIt takes 5 ms.\n")
+    with pytest.raises(PressError, match=r"chapters/a\.md: 5 ms$"):
+        check_pages(Project(tmp_path), ["chapters/a"])
 
 
 @pytest.mark.parametrize("page", listed(PROJECT))

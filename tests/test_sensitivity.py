@@ -51,8 +51,3 @@ def test_constants_are_moved_within_their_intervals_and_move_the_cost():
     first = frame.iloc[0]
     assert first["input"].startswith("price") and first["low"] == pytest.approx(first["value"] / 2)
     assert ((frame["high"] / frame["low"]).diff().dropna() <= 1e-12).all() and len(frame) == 5
-
-
-def test_a_moved_price_stays_in_its_range():
-    rent = Price(usd_per_hour=2.0, low=1.0, high=5.0)
-    assert sensitivity.with_price(rent, 4.0).usd_per_hour == 4.0

@@ -41,8 +41,10 @@ def book(project: Project) -> None:
 
 def _execute(project: Project, names: list[str]) -> list:
     from bookpress import report
+    from bookpress.lint import check_pages
     from bookpress.schedule import execute_all
 
+    check_pages(project, names)
     with report.execution_bar(CONSOLE) as start:
         runs, failures = execute_all(project, names, {}, start)
     for failure in failures:

@@ -3,6 +3,7 @@
 import re
 
 from bookpress.numbers import MARKER, step_fences
+from bookpress.project import PressError, Project
 
 UNITS = (
     "%|per ?cent|percent|x|×|times|USD|dollars?|cents?|[kMGT]i?B(?:/s)?|bytes?|bits?|W|kW|MW|kWh|watts?|J|joules?|kJ|MJ|"
@@ -31,3 +32,15 @@ def prose_of(markdown: str) -> str:
 def typed_numbers(markdown: str) -> list[str]:
     """Every digit with a unit that stands in the prose as typed."""
     return [found[0].strip() for found in TYPED.finditer(prose_of(markdown))]
+
+
+def check_pages(project: Project, names: list[str]) -> None:
+    """Refuse a book of which a page has typed numbers; they are named by page."""
+    found = {name: typed_numbers(prose(project.source(name).read_text("utf8"))) for name in names}
+    if bad := [f"{name}.md: {', '.join(numbers)}" for name, numbers in found.items() if numbers]:
+        raise PressError("numbers with a unit are typed in the prose; inline what the code computed:\n" + "\n".join(bad))
+
+
+def prose(page: str) -> str:
+    """A chapter's text without its header."""
+    return re.sub(r"\A---\n.*?\n---\n", "", page, flags=re.DOTALL)

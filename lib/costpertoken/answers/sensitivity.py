@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 import pandas as pd
 
 from costpertoken import tables
-from costpertoken.model.records import Deployment, Efficiency, Price
+from costpertoken.model.records import Deployment, Efficiency
 from costpertoken.model.units import GB, KILO
 from costpertoken.prose import significant
 
@@ -69,8 +69,3 @@ def constant_ranges(deployed: Deployment) -> dict[str, tuple[float, float]]:
 def with_constant(deployed: Deployment, **changed: float) -> Deployment:
     """The deployment with some constants of its engine changed."""
     return replace(deployed, efficiency=replace(deployed.efficiency, **changed))
-
-
-def with_price(price: Price, usd_per_hour: float) -> Price:
-    """The price moved to another point of its range."""
-    return replace(price, usd_per_hour=usd_per_hour)
