@@ -20,9 +20,8 @@ from papermill.engines import Engine, papermill_engines
 from traitlets import Type
 from traitlets.config import Config
 
-from bookpress.execute import CELL_TIMEOUT_S
-
 NAME = "fork"
+CELL_TIMEOUT_S = 600
 #: What Python itself leaves unsaid: a test runner that forks may have turned it on.
 UNSAID = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
 SHOWN: list = []  # in the fork: the outputs of the cell that runs, in their order

@@ -13,7 +13,6 @@ from bookpress.project import PressError
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 LANGUAGE = {"name": "python", "file_extension": ".py", "mimetype": "text/x-python", "pygments_lexer": "ipython3"}
 KEPT_CELL_METADATA = ("tags", "mystnb")
-CELL_TIMEOUT_S = 600
 
 
 class ChapterError(PressError):
@@ -109,6 +108,8 @@ def run(notebook, *, docname: str, folder: Path, parameters: dict, **options):
     """Run a notebook's cells in its own folder; raises ChapterError. `options` go to papermill and its engine."""
     import papermill
     from papermill.exceptions import PapermillExecutionError
+
+    from bookpress.engine import CELL_TIMEOUT_S
 
     # A kernel that is shut down after a failed cell may close a socket that the event loop still writes to; the failure
     # itself is raised below, and a traceback of the loop's beside it would only hide it.
