@@ -10,7 +10,7 @@ from costpertoken import Workload, serve, tables
 from costpertoken.answers import capacity
 from costpertoken.evidence import admissible, claims, layouts
 from costpertoken.evidence.checks import memory
-from costpertoken.evidence.scenario import placed, served, usd_per_mtok
+from costpertoken.evidence.scenario import placed, rent, served, usd_per_mtok
 
 LOAD = {"input_tokens": 1000, "output_tokens": 500}
 SEVENTY = {"model": "llama-3.1-70b", **LOAD}
@@ -165,3 +165,10 @@ def test_a_row_of_the_table_by_hand():
     held = memory.weights_in_memory(model="llama-3.1-70b", weights="fp8")
     assert row["left_gb"] == pytest.approx(2 * (80 - 0.481) - held, abs=0.1)
     assert math.isnan(capacity.row("llama-3.1-70b", "h100-sxm", "bf16", 1, Workload(**LOAD), usd_per_hour=3.0)["usd_per_mtok"])
+
+
+@pytest.mark.parametrize(("claim_id", "card"), [("h200-cost-reduction-45", "h200-sxm"), ("mi300x-cost-30pct-lower", "mi300x")])
+def test_default_ratios_of_rents_are_those_of_the_offers_on_record(claim_id, card):
+    """When prices move, the default scenario has to move with them."""
+    ratio = rent(card).usd_per_hour / rent("h100-sxm").usd_per_hour
+    assert admissible.inputs(claim_id)["price_ratio"].value == pytest.approx(ratio, rel=0.01)
