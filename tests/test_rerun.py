@@ -13,6 +13,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from bookpress import results
 from bookpress.page import body_of
 from bookpress.project import find_project, listed
 from bookpress.reference import reference_path
@@ -195,7 +196,7 @@ def test_the_command_line_goes_before_the_file(book):
 
 def test_parameters_are_listed(book):
     code, said = book.run("--help-parameters")
-    assert code == 0 and re.search(r"seconds +float +0\.0 +0 to 60 seconds +how long it waits", said) and not book.out.exists()
+    assert code == 0 and re.search(r"seconds +float +0 +0 to 60 seconds +how long it waits", said) and not book.out.exists()
 
 
 def test_an_unknown_chapter_gets_the_nearest(book):
@@ -233,6 +234,54 @@ def test_no_end_leaves_half_a_result_and_the_next_run_sweeps(book, how, code):
     assert book.run("-p", "seconds=0.1")[0] == 0
     assert not book.leftovers() and len(book.results()) == 2
     assert {name: book.results()[name] for name in before} == before
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from bookpress import results
+
+out, at = Path(sys.argv[1]), int(sys.argv[2])
+left = iter(range(at))
+
+def dying(real):
+    def call(*given):
+        if next(left, None) is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*given)
+    return call
+
+results.write_atomic, os.rename = dying(results.write_atomic), dying(os.rename)
+with results.workplace(out) as made:
+    results.put({"a": b"1", "b": b"2", "manifest.json": b"3"}, made, out / "final")
+"""
+
+
+@pytest.mark.parametrize("at", range(4))
+def test_a_kill_between_any_two_files_leaves_none_of_them(tmp_path, at):
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), str(at)])
+    assert done.returncode == -signal.SIGKILL
+    assert not (tmp_path / "final").exists() and len(list(tmp_path.glob(".partial-*"))) == 1
+    with results.workplace(tmp_path):
+        assert len(list(tmp_path.glob(".partial-*"))) == 1  # its own
+
+
+def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
+    def full(path, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(results, "write_atomic", full)
+    with pytest.raises(OSError, match="No space"), results.workplace(tmp_path) as made:
+        results.put({"a": b"1"}, made, tmp_path / "final")
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+
+
+def test_prose_that_asks_for_an_unknown_number_fails_in_words(book):
+    chapter = book.root / "chapters" / "part" / "waits.md"
+    chapter.write_text(chapter.read_text() + "\nIt is {{ wai }}.\n")
+    code, said = book.run()
+    assert code == 1 and "{{ wai }}; the nearest name is 'wait'" in said and "Traceback" not in said
+    assert not book.results() and not book.leftovers()
 
 
 def test_a_live_run_is_not_swept(book):

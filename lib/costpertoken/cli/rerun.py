@@ -134,7 +134,8 @@ def listed(declared) -> str:
         grid.add_column(head, no_wrap=head in ("parameter", "type"))
     for one in declared:
         allowed = f"{one.range} {one.unit}".strip() or one.allowed or "true or false"
-        grid.add_row(one.name, one.kind, str(one.default), allowed, one.help)
+        default = f"{one.default:.12g}" if one.kind == "float" else str(one.default)
+        grid.add_row(one.name, one.kind, default, allowed, one.help)
     console = Console(width=WIDTH, no_color=True, highlight=False)
     with console.capture() as captured:
         console.print(grid)
