@@ -145,7 +145,8 @@ def listed(declared) -> str:
 def executed(press, project, docname, declared, values, out: Path):
     """Run it under a bar that names the current cell."""
     columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    console = Console(stderr=True)
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     task = bar.add_task("", total=None)
 
     def tell(cell: int, of: int, section: str) -> None:
