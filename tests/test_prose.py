@@ -83,3 +83,9 @@ def test_sources_are_listed_once_and_only_web_addresses_are_links():
     page = prose.sources(rows).bundle["text/html"]
     assert page.count("<li>") == 2 and page.count("<a ") == 1 and "javascript" not in page
     assert 'href="https://example.org/a?b&amp;c">A &lt;sheet&gt;</a>, X, 2024</li>' in page
+
+
+def test_a_column_of_sentences_is_marked_for_room():
+    frame = pd.DataFrame({"name": ["a"], "why": ["so " * 30], "short": ["yes"]})
+    page = prose.table(frame, "Caption").bundle["text/html"]
+    assert page.count('class="long"') == 2  # head and cell of one column

@@ -12,7 +12,8 @@ from typing import Any
 
 MIME = "application/vnd.costpertoken.numbers+json"
 SMALLEST, LARGEST = 1e-4, 1e15
-NUM = ' class="num"'
+NUM, LONG = ' class="num"', ' class="long"'
+WORDY = 60  # letters of a cell that needs room
 LINK_COLUMNS = ("title", "producer", "published", "licence")
 
 
@@ -112,6 +113,11 @@ def _column(values, digits: int) -> list[str]:
     return [html.escape(cell(v, whole, digits)) for v in values]
 
 
+def _wordy(values) -> bool:
+    """Whether a column holds sentences, which need room on a phone."""
+    return any(len(str(value)) > WORDY for value in values)
+
+
 def _row(cells: list[str], marks: list[str]) -> str:
     """One body row; its first cell heads the row."""
     rest = (f"<td{m}>{c}</td>" for c, m in zip(cells[1:], marks[1:], strict=True))
@@ -147,7 +153,7 @@ def table(
     """
     units, heads, digits = units or {}, heads or {}, digits or {}
     # The first column heads the rows: it stays left even where it holds numbers.
-    marks = ["", *(NUM if frame[c].dtype.kind in "iuf" else "" for c in frame.columns[1:])]
+    marks = ["", *(NUM if frame[c].dtype.kind in "iuf" else LONG * _wordy(frame[c]) for c in frame.columns[1:])]
     words = {c: heads.get(c, str(c).replace("_", " ")) for c in frame.columns}
     head = "".join(_head(words[c], units.get(c, ""), m) for c, m in zip(frame.columns, marks, strict=True))
     columns = [_column(frame[c], digits.get(c, 3)) for c in frame.columns]
