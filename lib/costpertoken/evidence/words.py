@@ -68,12 +68,14 @@ def reason(row, verdict: str, found: Evidence | None, why: str) -> str:
     open_inputs = any(not one.fixed for one in admissible.inputs(row.id).values())
     over = "over the admissible inputs" if open_inputs else "with nothing left open"
     rare = "less than 1%" if found.share < 0.01 else f"{found.share:.0%}"
+    often = f"true in {rare} of the admissible scenarios"
+    tolerated = f"; tolerance {digits(row.tolerance)}" if row.tolerance > 0 else ""
     outside = f"computed {digits(found.reach[0])} to {quantity(found.reach[1], row.unit)} {over}"
     return {
         "contradicts-physics": f"the data sheet at its full rates allows {quantity(limit, row.unit)} at best",
         "inconsistent": f"no admissible input makes it true together with {', '.join(found.conflicts)}",
-        "holds": f"computed {now}" + (f"; tolerance {digits(row.tolerance)}" if row.tolerance > 0 else ""),
-        "holds-under": f"computed {now} by default; true in {rare} of the admissible scenarios",
+        "holds": f"computed {now}" + tolerated + (f"; {often}" if open_inputs and found.share < 1 else ""),
+        "holds-under": f"computed {now} by default; {often}",
         "overstated": outside,
         "understated": outside,
     }[verdict]
