@@ -15,7 +15,7 @@ from costpertoken.evidence.scenario import market, model_band, placed, rent, spr
 from costpertoken.model.roofline import step
 from costpertoken.model.serving import batch_limit
 from costpertoken.model.transformer import cache_bytes
-from costpertoken.model.units import HOUR_S, MTOK
+from costpertoken.model.units import HOUR_S, KILO, MTOK
 
 #: A price key ends in the window, in thousands of tokens, beyond which it holds; windows shorter than this are variants.
 TIER, SHORTEST_TIER = r"-(\d+)k$", 100
@@ -109,7 +109,7 @@ def long_tiers() -> pd.DataFrame:
     base = prices.reindex(tiers.index.str.replace(TIER, "", regex=True)).set_axis(tiers.index)
     kinds = ["input_usd_per_mtok", "output_usd_per_mtok"]
     ratios = (tiers[kinds] / base[kinds]).set_axis(["input_ratio", "output_ratio"], axis=1)
-    return tiers[[*kinds, "source"]].join(ratios).assign(from_tokens=window_k * 1000).dropna().reset_index()
+    return tiers[[*kinds, "source"]].join(ratios).assign(from_tokens=window_k * KILO).dropna().reset_index()
 
 
 @check("openai-long-context-premium")

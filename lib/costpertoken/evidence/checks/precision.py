@@ -11,6 +11,7 @@ from costpertoken.evidence.ratios import ratio_band
 from costpertoken.evidence.scenario import placed, reduction, rent, served
 from costpertoken.model.serving import smallest_fit
 from costpertoken.model.transformer import cache_bytes, weight_bytes
+from costpertoken.model.units import HOUR_S
 
 #: Ways in which engines split a model within one server.
 SERVER = (1, 2, 4, 8)
@@ -39,7 +40,7 @@ def usd_per_token(*, model, accelerator, weights, tp, requests, input_tokens, ou
         return math.nan
     load = {"input_tokens": input_tokens, "output_tokens": output_tokens, "concurrency": requests}
     out = served(replace(at, tp=int(tp)), **load)
-    return float(tp * usd_per_hour / 3600 / out.output_tok_per_s)
+    return float(tp * usd_per_hour / HOUR_S / out.output_tok_per_s)
 
 
 def fewest(*, model, accelerator, weights, input_tokens, output_tokens, **_) -> int | None:
