@@ -14,7 +14,8 @@ from costpertoken.model.units import SUFFIXES
 from costpertoken.money.cost import UnitCost
 
 LIB = Path(__file__).resolve().parents[1] / "lib"
-MODEL_ORDER = ["units", "cpu", "door", "records", "transformer", "counts", "roofline", "serving", "pools", "levers", "audio"]
+MODEL_ORDER = ["units", "cpu", "door", "records", "transformer", "counts", "roofline", "terms", "serving", "pools", "speculation",
+               "setup", "levers", "audio"]  # fmt: skip
 #: A room of costpertoken -> the rooms it may import (its own aside).
 MAY = {
     "model": set(),

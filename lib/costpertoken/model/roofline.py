@@ -79,14 +79,15 @@ def matmul_seconds(counts: Counts, efficiency: Efficiency, decode, prefill_token
     return total, weights, products
 
 
-def cache_seconds(counts: Counts, efficiency: Efficiency, decode, context_tokens):
+def cache_seconds(counts: Counts, efficiency: Efficiency, decode, context_tokens, queries=1.0):
     """Seconds of decode attention: read the cache of each sequence and multiply; a pipeline does it stage by stage.
 
-    Multiplying matters for MLA, whose heads share one small cache; its products run at the 16-bit rate of the head.
+    Multiplying matters for MLA, whose heads share one small cache, and where a sequence asks `queries` times at once; its
+    products run at the 16-bit rate of the head.
     """
     pairs = per_rank(counts, decode) * held_tokens(counts, context_tokens)
     reading = pairs * counts.cache_bytes_per_token / (counts.memory_bytes_per_s * efficiency.cache_bandwidth)
-    multiplying = pairs * counts.decode_flop_per_pair / (counts.head_flop_per_s * efficiency.attention_peak)
+    multiplying = pairs * queries * counts.decode_flop_per_pair / (counts.head_flop_per_s * efficiency.attention_peak)
     return np.maximum(reading, multiplying)
 
 
@@ -137,14 +138,26 @@ def activation_seconds(counts: Counts, efficiency: Efficiency, decode, prefill_t
 
 
 def step_of(
-    counts: Counts, efficiency: Efficiency, *, decode, context_tokens, prefill_tokens=0.0, pairs_per_token=0.0
+    counts: Counts,
+    efficiency: Efficiency,
+    *,
+    decode,
+    context_tokens,
+    prefill_tokens=0.0,
+    pairs_per_token=0.0,
+    queries=1.0,
 ) -> Step:
-    """One mixed step: `decode` sequences of mean length context_tokens, and prefill_tokens prompt tokens with them."""
-    matmul_s, weights_s, products_s = matmul_seconds(counts, efficiency, decode, prefill_tokens)
-    cache_s = cache_seconds(counts, efficiency, decode, context_tokens)
+    """One mixed step: `decode` sequences of mean length context_tokens, and prefill_tokens prompt tokens with them.
+
+    queries: tokens of each sequence that are looked at at once, above 1 where drafted tokens are verified; a sequence's cache
+    is read once for all of them.
+    """
+    asked = decode * queries
+    matmul_s, weights_s, products_s = matmul_seconds(counts, efficiency, asked, prefill_tokens)
+    cache_s = cache_seconds(counts, efficiency, decode, context_tokens, queries)
     attention_s = prefill_attention_seconds(counts, efficiency, prefill_tokens, pairs_per_token)
-    activation_s = activation_seconds(counts, efficiency, decode, prefill_tokens)
-    network_s = network_seconds(counts, efficiency, decode, prefill_tokens)
+    activation_s = activation_seconds(counts, efficiency, asked, prefill_tokens)
+    network_s = network_seconds(counts, efficiency, asked, prefill_tokens)
     host_s = host_seconds(counts, efficiency, decode)
     return Step(
         matmul_s=matmul_s,
@@ -162,6 +175,12 @@ def step_of(
 def step(deployment: Deployment, **carried) -> Step:
     """`step_of` for a deployment: decode, context_tokens, prefill_tokens, pairs_per_token."""
     return step_of(count(deployment), deployment.efficiency, **carried)
+
+
+def together(*taken: tuple[float, Step]) -> Step:
+    """Steps one after the other, each so many times: seconds by cause."""
+    names = Step.__dataclass_fields__
+    return Step(**{name: sum(times * getattr(one, name) for times, one in taken) for name in names})
 
 
 def binding(step: Step):

@@ -65,8 +65,12 @@ def batch_limit(deployment: Deployment, *, input_tokens, output_tokens):
 
 
 def batch_limit_of(counts: Counts, efficiency: Efficiency, input_tokens, output_tokens):
-    """`batch_limit` from counts; each stage of a pipeline holds its layers' share of every sequence."""
-    full = input_tokens + efficiency.output_reserved * output_tokens
+    """`batch_limit` from counts."""
+    return room_of(counts, efficiency, input_tokens + efficiency.output_reserved * output_tokens)
+
+
+def room_of(counts: Counts, efficiency: Efficiency, full):
+    """Sequences of `full` tokens that the cache holds; each stage of a pipeline holds its layers' share of every sequence."""
     held = efficiency.window_held * full + (1.0 - efficiency.window_held) * held_tokens(counts, full)
     local = held * counts.cache_bytes_per_token / counts.pp
     return capacity_of(counts, efficiency).cache_bytes / local * counts.dp
