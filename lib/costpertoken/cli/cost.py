@@ -1,23 +1,19 @@
 """`costpertoken cost`: one configuration, its speed and its USD per million tokens, as a table or as JSON."""
 
 import json
-import textwrap
 from dataclasses import asdict
 
 import click
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from costpertoken import tables
 from costpertoken.answers import estimate as answers
+from costpertoken.cli.terminal import hanging, table
 from costpertoken.model.records import InputError, Price, UnknownName, Workload
 from costpertoken.model.roofline import BOUNDS, binding
 from costpertoken.model.serving import LIMITS, Serving
 from costpertoken.money.cost import ALLOCATIONS
 
 KINDS = {"output": "output_usd_per_mtok", "input": "input_usd_per_mtok", "cached input": "cached_usd_per_mtok"}
-WIDTH = 96
 
 
 def chosen_price(accelerator, price, **where) -> Price:
@@ -170,25 +166,14 @@ def speed(serving: Serving) -> dict:
 def drawn(result: answers.Estimate) -> str:
     """The estimate as a table for a terminal."""
     plain = as_record(result)
-    console = Console(width=WIDTH, no_color=True, highlight=False)
-    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("USD per million tokens", "typical", "model's interval", "market's range", "joined"):
-        grid.add_column(name, justify="left" if name.startswith("USD") else "right")
+    rows = []
     ends = (("model_low", "model_high"), ("price_low", "price_high"), ("low", "high"))
     for kind, at in plain["usd_per_mtok"].items():
         if at:
-            spans = [f"{at[low]:,.3f} to {at[high]:,.3f}" for low, high in ends]
-            grid.add_row(kind, f"{at['value']:,.3f}", *spans)
-    with console.capture() as captured:
-        console.print(headline(plain))
-        console.print(grid)
+            rows.append([kind, f"{at['value']:,.3f}", *(f"{at[low]:,.3f} to {at[high]:,.3f}" for low, high in ends)])
+    grid = table(["USD per million tokens", "typical", "model's interval", "market's range", "joined"], rows)
     notes = "\n".join(hanging(*note) for note in footing(plain))
-    return "\n".join(line.rstrip() for line in captured.get().splitlines()) + f"\n{notes}\n"
-
-
-def hanging(label: str, words: str) -> str:
-    """A labelled note, its further lines under the first."""
-    return textwrap.fill(words, WIDTH, initial_indent=f"{label:<9}", subsequent_indent=" " * 9)
+    return f"{headline(plain)}\n{grid}\n\n{notes}\n"
 
 
 def headline(plain: dict) -> str:

@@ -37,7 +37,7 @@ def share_heads(setup: Setup, *, n_kv_heads: int) -> Setup:
         raise InputError(
             f"n_kv_heads is {n_kv_heads}; {model.id} caches latents, whose number of heads does not matter"
         )
-    if model.n_heads % n_kv_heads:
+    if n_kv_heads < 1 or model.n_heads % n_kv_heads:
         ways = [n for n in range(1, model.n_heads + 1) if model.n_heads % n == 0]
         raise InputError(f"n_kv_heads is {n_kv_heads}; expected a divisor of {model.n_heads} query heads: {ways}")
     return with_model(setup, model=replace(model, n_kv_heads=n_kv_heads))
