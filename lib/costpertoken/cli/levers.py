@@ -103,7 +103,8 @@ def drawn(record: dict) -> str:
     steps = [
         [row["lever"], *(f"{row[name]:,.4f}" for name in shown), f"{row['batch']:,.0f}", row["bound"]] for row in rows
     ]
-    parts = [textwrap.fill(head, WIDTH), table(["after", "cost", "saved", "same batch", "more admitted", "batch", "bound"], steps)]
+    heads = ["after", "cost", "saved", "same batch", "more admitted", "batch", "bound"]
+    parts = [textwrap.fill(head, WIDTH), table(heads, steps)]
     if record["all_orders"]:
         columns = ("alone", "last", "least", "most", "shapley")
         ranges = [
