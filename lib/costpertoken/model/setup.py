@@ -132,7 +132,9 @@ def batch_of(setup: Setup, counts: Counts, demand):
         batch = np.minimum(np.minimum(demand, fits), engine.max_batch * counts.dp)
         if setup.schedule == "static":
             one = np.maximum(batch, 1.0)
-            longest = longest_tokens(output_tokens=work.output_tokens, output_cv=setup.output_cv, batch=one)
+            before, longest = longest, longest_tokens(output_tokens=work.output_tokens, output_cv=setup.output_cv, batch=one)
+            if np.array_equal(before, longest):
+                break
     status = fit_status(counts, engine, fits, work.input_tokens, work.output_tokens)
     return np.where(status == 0, batch, np.nan), fits, longest, status
 
