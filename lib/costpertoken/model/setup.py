@@ -13,7 +13,7 @@ from costpertoken.model.counts import Counts, count
 from costpertoken.model.records import Deployment, InputError, Workload, at_least, check
 from costpertoken.model.roofline import Step, step_of, together
 from costpertoken.model.serving import fit_status, room_of
-from costpertoken.model.speculation import Speculation, accepted_tokens, drafting
+from costpertoken.model.speculation import Speculation, accepted_tokens, drafting, telling
 
 #: How prompts and answers share the engine.
 SCHEDULES = ("static", "continuous", "chunked")
@@ -172,7 +172,9 @@ def a_round(setup: Setup, counts: Counts, batch, context_tokens, prefill_tokens=
     drafts, carried = setup.speculation, {"context_tokens": context_tokens, "prefill_tokens": prefill_tokens}
     if drafts is None:
         return taken(setup, counts, decode=batch, **carried)
-    verified = taken(setup, counts, decode=batch, queries=1.0 + drafts.verified_tokens, **carried)
+    host = telling(setup.deployment.efficiency, drafts)
+    told = replace(setup, deployment=replace(setup.deployment, efficiency=host))
+    verified = taken(told, counts, decode=batch, queries=1.0 + drafts.verified_tokens, **carried)
     drafted = drafting(drafts, decode=batch, pairs_per_token=pairs_of(setup.workload), **carried)
     return together((1.0, verified), (1.0, drafted))
 

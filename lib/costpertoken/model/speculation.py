@@ -102,12 +102,20 @@ def without_layers(counts: Counts) -> Counts:
     return replace(counts, activation_bytes_per_token=counts.message_bytes_per_token, **dict.fromkeys(none, 0.0))
 
 
+def telling(efficiency: Efficiency, speculation: Speculation) -> Efficiency:
+    """Constants of a verifying pass: the host hands out each token that the round yields, as it does the one of a step."""
+    yielded = accepted_tokens(acceptance=speculation.acceptance, draft_tokens=speculation.draft_tokens)
+    return replace(efficiency, host_sequence_s=efficiency.host_sequence_s * yielded)
+
+
 def drafting(speculation: Speculation, *, decode, context_tokens, **prompts) -> Step:
     """All drafting passes of a round; prompts go through the draft as well, with the first of them (as `step_of` has them).
 
-    They follow each other on the accelerator without the scheduler and the host's sampling, which are not paid again.
+    They follow each other on the accelerator without the scheduler and the host's sampling, which are not paid again. The
+    first grows from one token of a sequence, each later one from a level of the tree.
     """
     engine = replace(speculation.efficiency, host_step_s=0.0, host_sequence_s=0.0)
+    level = speculation.verified_tokens / speculation.passes
     first = step_of(speculation.draft, engine, decode=decode, context_tokens=context_tokens, **prompts)
-    again = step_of(speculation.draft, engine, decode=decode, context_tokens=context_tokens)
+    again = step_of(speculation.draft, engine, decode=decode, context_tokens=context_tokens, queries=level)
     return together((1.0, first), (speculation.passes - 1.0, again))
