@@ -38,28 +38,30 @@ CLAIMED = {
 
 @dataclass(frozen=True, kw_only=True)
 class Composition:
-    """The cost of every subset of some levers on one baseline."""
+    """The cost of every subset of some levers on one baseline. Its knobs may be arrays, such as the requests in flight: then
+    costs, ratios and Shapley shares are arrays too; the tables of one order and of all orders are of scalars."""
 
     baseline: Setup
     levers: tuple[Lever, ...]
     usd_per_hour: float
-    usd: Mapping[frozenset[str], float]  # names of the levers pulled -> USD per million output tokens
+    usd: Mapping[frozenset[str], float | np.ndarray]  # names of the levers pulled -> USD per million output tokens
 
 
-def usd_of(outcome: Outcome, setup: Setup, usd_per_hour: float) -> float:
+def usd_of(outcome: Outcome, setup: Setup, usd_per_hour: float) -> float | np.ndarray:
     """USD per million output tokens of an outcome; NaN where a pool does not fit."""
     output_per_accelerator_s = setup.workload.output_tokens / sum(outcome.accelerator_s)
-    return float(usd_per_mtok(usd_per_hour=usd_per_hour, tok_per_s=output_per_accelerator_s))
+    found = usd_per_mtok(usd_per_hour=usd_per_hour, tok_per_s=output_per_accelerator_s)
+    return float(found) if np.ndim(found) == 0 else found
 
 
-def cost(setup: Setup, usd_per_hour: float) -> float:
+def cost(setup: Setup, usd_per_hour: float) -> float | np.ndarray:
     """USD per million output tokens of a setup."""
     return usd_of(run(setup), setup, usd_per_hour)
 
 
 def reason(setup: Setup) -> str:
     """Why a setup has no cost."""
-    codes = [int(one.status) for _, one in run(setup).pools]
+    codes = [int(np.max(one.status)) for _, one in run(setup).pools]
     return next((STATUS[code] for code in codes if code), "")
 
 
@@ -75,7 +77,7 @@ def compose(baseline: Setup, levers: Sequence[Lever], *, usd_per_hour: float) ->
         for some in combinations(levers, n):
             setup = pull(baseline, some)
             value = cost(setup, usd_per_hour)
-            if math.isnan(value):
+            if np.any(np.isnan(value)):
                 with_them = "with " + ", ".join(one.name for one in some) if some else "baseline"
                 raise InputError(
                     f"{with_them}: {reason(setup)}; expected a deployment that serves every subset of {names}"
@@ -95,23 +97,32 @@ def ordered(of: Composition, order: Sequence[str] | None = None) -> list[Lever]:
 
 def waterfall(of: Composition, order: Sequence[str] | None = None) -> pd.DataFrame:
     """One order, a row a lever after the baseline's: lever, usd (after it), saved_usd; of that, at_same_batch_usd and
-    by_admitting_usd (requests that freed memory lets in); batch and bound of the large pool; floors.
+    by_admitting_usd (below zero where the lever takes memory and keeps requests out); batch and bound of the large pool; floors.
 
-    Costs are rounded before they are subtracted: the parts sum exactly to the difference of the first and the last row.
+    Costs are rounded before they are subtracted: the parts sum exactly to the difference of the first and the last row. With
+    a router all is counted as at the same batch: it has two.
     """
     setup, pulled, rows = of.baseline, [], [state(of, of.baseline, "baseline")]
     for one in ordered(of, order):
         pulled.append(one)
         before, setup = setup, pull(of.baseline, pulled)
-        held = replace(setup, workload=replace(setup.workload, concurrency=max(rows[-1]["batch"], 1.0)))
-        same = round(cost(held, of.usd_per_hour), DIGITS) if before.router is setup.router is None else math.nan
         row = state(of, setup, one.name)
         saved = round(rows[-1]["usd"] - row["usd"], DIGITS)
-        at_same = saved if math.isnan(same) else round(rows[-1]["usd"] - same, DIGITS)
+        admitted = admitting_usd(of, before, setup, (rows[-1], row)) if setup.router is None else 0.0
         rows.append(
-            row | {"saved_usd": saved, "at_same_batch_usd": at_same, "by_admitting_usd": round(saved - at_same, DIGITS)}
+            row | {"saved_usd": saved, "at_same_batch_usd": round(saved - admitted, DIGITS), "by_admitting_usd": admitted}
         )
     return pd.DataFrame(rows)
+
+
+def admitting_usd(of: Composition, before: Setup, after: Setup, rows: tuple[dict, dict]) -> float:
+    """Of what a lever saves, what the requests do that it lets in, or, below zero, those that it keeps out: the setup with
+    the larger batch against itself at the smaller one."""
+    wider = rows[1]["batch"] >= rows[0]["batch"]
+    at, least = (after, rows[0]["batch"]) if wider else (before, rows[1]["batch"])
+    held = replace(at, workload=replace(at.workload, concurrency=max(least, 1.0)))
+    moved = round(round(cost(held, of.usd_per_hour), DIGITS) - rows[int(wider)]["usd"], DIGITS)
+    return moved if wider else -moved
 
 
 def state(of: Composition, setup: Setup, name: str) -> dict:
@@ -148,11 +159,11 @@ def marginals(of: Composition, name: str) -> dict[frozenset[str], float]:
     return {some: of.usd[some | {name}] / usd for some, usd in of.usd.items() if name not in some}
 
 
-def shapley(of: Composition, name: str) -> float:
+def shapley(of: Composition, name: str) -> float | np.ndarray:
     """Mean of the log of a lever's ratio over all orders; over all levers they sum to the log of the whole ratio."""
     n = len(of.levers)
     weight = {size: 1.0 / (n * math.comb(n - 1, size)) for size in range(n)}
-    return sum(weight[len(some)] * math.log(ratio) for some, ratio in marginals(of, name).items())
+    return sum(weight[len(some)] * np.log(ratio) for some, ratio in marginals(of, name).items())
 
 
 def all_orders(of: Composition) -> pd.DataFrame:
