@@ -48,7 +48,9 @@ def router_s(at: Deployment, *, router_params_b: float, input_tokens: float) -> 
     return flop / (peak_flop_per_s(at, "dense") * at.efficiency.dense_peak)
 
 
-def routed(large: Deployment, small: Deployment, workload: Workload, *, share, escalated, router_params_b=None) -> Setup:
+def routed(
+    large: Deployment, small: Deployment, workload: Workload, *, share, escalated, router_params_b=None
+) -> Setup:
     """Requests of which a share is asked of the small model first; the router's size is that of data/levers.csv."""
     known = tables.read("levers").set_index(["lever", "setting"])["value"]
     size = known["routing", "router_params_b"] if router_params_b is None else router_params_b
@@ -113,7 +115,9 @@ def break_even_requests(setup: Setup, most: float = 1e5) -> float:
     last = int(dearer[-1])
     if last == len(tried) - 1:
         return np.inf
-    return float(np.exp(brentq(lambda log: float(cost_ratio(setup, np.exp(log))) - 1.0, *np.log(tried[last : last + 2]))))
+    return float(
+        np.exp(brentq(lambda log: float(cost_ratio(setup, np.exp(log))) - 1.0, *np.log(tried[last : last + 2])))
+    )
 
 
 def fleets(setup: Setup, requests_per_s) -> pd.DataFrame:
@@ -143,7 +147,9 @@ def list_price_ratios(large_id: str, small_id: str, workload: Workload) -> pd.Se
     rows = tables.read("api_prices").query("model_id in [@large_id, @small_id]")
     usd = rows["input_usd_per_mtok"] * workload.input_tokens + rows["output_usd_per_mtok"] * workload.output_tokens
     paid = rows.assign(usd=usd / MTOK).query("usd > 0")
-    found = paid.groupby(["provider", "model_id"])["usd"].median().unstack("model_id").reindex(columns=[large_id, small_id])
+    found = (
+        paid.groupby(["provider", "model_id"])["usd"].median().unstack("model_id").reindex(columns=[large_id, small_id])
+    )
     return (found[small_id] / found[large_id]).dropna().rename("ratio")
 
 
@@ -197,14 +203,20 @@ def measured_ratios(mixture_id: str, dense_id: str) -> pd.DataFrame:
     rows = tables.read("measurements").query(
         "regime == 'offline-max-throughput' and metric == 'output_tok_s_total' and flag == '' and weight_precision != ''"
     )
-    rows = rows[rows["tp"].notna() & rows["isl"].notna() & (rows["pp"].fillna(1) == 1) & (rows["tp"] == rows["n_accel"])]
+    rows = rows[
+        rows["tp"].notna() & rows["isl"].notna() & (rows["pp"].fillna(1) == 1) & (rows["tp"] == rows["n_accel"])
+    ]
     same = ["source_id", "engine_version", "accelerator_id", "weight_precision", "tp", "isl", "osl"]
-    best = [rows[rows["model_id"] == name].groupby(same, as_index=False)["value"].max() for name in (mixture_id, dense_id)]
+    best = [
+        rows[rows["model_id"] == name].groupby(same, as_index=False)["value"].max() for name in (mixture_id, dense_id)
+    ]
     both = best[0].merge(best[1], on=same, suffixes=("_moe", "_dense"))
     both["measured"] = both["value_moe"] / both["value_dense"]
     found = both.groupby(["accelerator_id", "weight_precision", "tp", "isl", "osl"], as_index=False)
     found = found.agg(measured=("measured", "median"), source_id=("source_id", "first"))
-    return found.assign(predicted=[_predicted(mixture_id, dense_id, row) for row in found.itertuples()]).dropna(ignore_index=True)
+    return found.assign(predicted=[_predicted(mixture_id, dense_id, row) for row in found.itertuples()]).dropna(
+        ignore_index=True
+    )
 
 
 def _predicted(mixture_id: str, dense_id: str, row) -> float:
@@ -219,13 +231,23 @@ def scores() -> pd.DataFrame:
     """Benchmark scores on record of a mixture and a dense model, of one source each: pair, moe, dense, source, benchmark,
     moe_score, dense_score (per cent), and saved (per cent of the FLOP in the matrices that the dense model takes)."""
     rows = tables.read("techniques").query("technique == 'moe-quality'")
-    score = rows[rows["quantity"].str.startswith("score, ")].set_index(["condition", "source", "quantity"])["value"].sort_index()
+    score = (
+        rows[rows["quantity"].str.startswith("score, ")]
+        .set_index(["condition", "source", "quantity"])["value"]
+        .sort_index()
+    )
     found = []
     for pair, (moe, dense, source) in SCORED.items():
         saved = 100 * (1 - used_b(moe) / used_b(dense))
         for quantity in score[moe, source].index:
             ends = {"moe_score": score[moe, source, quantity], "dense_score": score[dense, source, quantity]}
-            name = {"pair": pair, "moe": moe, "dense": dense, "source": source, "benchmark": quantity.removeprefix("score, ")}
+            name = {
+                "pair": pair,
+                "moe": moe,
+                "dense": dense,
+                "source": source,
+                "benchmark": quantity.removeprefix("score, "),
+            }
             found.append({**name, **ends, "saved": saved})
     return pd.DataFrame(found)
 
