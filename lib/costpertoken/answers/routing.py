@@ -12,56 +12,23 @@ from scipy.optimize import brentq
 from costpertoken import tables
 from costpertoken.answers import estimate as one
 from costpertoken.answers.formats import MEASURED_UNDER
-from costpertoken.model.counts import peak_flop_per_s
+from costpertoken.evidence.checks.routing import SAME_CORPUS as SAME_CORPUS
+from costpertoken.evidence.checks.routing import WEIGHTS as WEIGHTS
+from costpertoken.evidence.checks.routing import active_matrices as active_matrices
+from costpertoken.evidence.checks.routing import at_load as at_load
+from costpertoken.evidence.checks.routing import kept_shares as kept_shares
+from costpertoken.evidence.checks.routing import list_price_ratios as list_price_ratios
+from costpertoken.evidence.checks.routing import place as place
+from costpertoken.evidence.checks.routing import routed as routed
+from costpertoken.evidence.checks.routing import router_s as router_s
+from costpertoken.evidence.checks.routing import scores as scores
 from costpertoken.model.records import Deployment, Model, Workload
-from costpertoken.model.setup import Router, Setup, run
-from costpertoken.model.transformer import attention_flop_per_pair, experts_touched_share, matrix_parameters, parameters
-from costpertoken.model.units import GIGA, MTOK
+from costpertoken.model.setup import Setup, run
+from costpertoken.model.transformer import parameters
+from costpertoken.model.units import GIGA
 
-#: Format of weights and products; what an accelerator has no rate for it multiplies in the next wider format.
-WEIGHTS = "fp8"
 #: Mixture of experts -> a dense model whose scores stand in the same table of its source.
 PEERS = {"mixtral-8x7b": "llama-2-70b", "mixtral-8x22b": "llama-3-70b", "deepseek-v2": "llama-3-70b"}
-#: Pairs of which one source has scores of both, as data/techniques.csv names them.
-SCORED = {
-    "mixtral-8x7b to llama-2-70b": ("Mixtral 8x7B v0.1", "Llama 2 70B", "mixtral-2024"),
-    "mixtral-8x7b to llama-2-70b, by others": ("Mixtral 8x7B v0.1", "Llama 2 70B", "mixtralkit-repo"),
-    "mixtral-8x22b to llama-3-70b": ("Mixtral 8x22B v0.1", "Llama 3 70B", "deepseek-v2-repo"),
-    "deepseek-v2 to llama-3-70b": ("DeepSeek-V2 (236B)", "Llama 3 70B", "deepseek-v2-repo"),
-    "deepseek-v2 to deepseek-67b": ("DeepSeek-V2 (236B)", "DeepSeek 67B", "deepseek-v2-repo"),
-    "deepseek-v2-lite to deepseek-7b": ("DeepSeek-V2-Lite (16B)", "DeepSeek 7B", "deepseek-v2-repo"),
-    "deepseek-moe-16b to deepseek-7b": ("DeepSeekMoE 16B", "DeepSeek 7B", "deepseek-v2-repo"),
-}
-#: The pair whose two models were trained on one corpus.
-SAME_CORPUS = "deepseek-moe-16b to deepseek-7b"
-
-
-def place(model_id: str, accelerator_id: str, workload: Workload, *, weights: str = WEIGHTS) -> Deployment:
-    """A model on the number of accelerators of one server on which a backlog's tokens are cheapest."""
-    at = one.deployment(model_id, accelerator_id, weights=weights)
-    return replace(at, tp=one.best_tp(at, workload))
-
-
-def router_s(at: Deployment, *, router_params_b: float, input_tokens: float) -> float:
-    """Accelerator seconds in which a router of so many parameters (1e9) reads a prompt at the products' rate."""
-    flop = 2.0 * router_params_b * GIGA * input_tokens
-    return flop / (peak_flop_per_s(at, "dense") * at.efficiency.dense_peak)
-
-
-def routed(
-    large: Deployment, small: Deployment, workload: Workload, *, share, escalated, router_params_b=None
-) -> Setup:
-    """Requests of which a share is asked of the small model first; the router's size is that of data/levers.csv."""
-    known = tables.read("levers").set_index(["lever", "setting"])["value"]
-    size = known["routing", "router_params_b"] if router_params_b is None else router_params_b
-    seconds = router_s(large, router_params_b=size, input_tokens=workload.input_tokens)
-    router = Router(small=small, share=share, escalated=escalated, router_s=seconds)
-    return Setup(deployment=large, workload=workload, router=router)
-
-
-def at_load(setup: Setup, requests) -> Setup:
-    """The same with so many requests in flight; None: a backlog."""
-    return replace(setup, workload=replace(setup.workload, concurrency=requests))
 
 
 def cost_ratio(setup: Setup, requests=None):
@@ -142,36 +109,6 @@ def first_saving_per_s(setup: Setup) -> float:
     return float(saving["load"].iloc[0]) if len(saving) else np.inf
 
 
-def list_price_ratios(large_id: str, small_id: str, workload: Workload) -> pd.Series:
-    """What providers that list both models ask for a request on the small one over the large one; median of their routes."""
-    rows = tables.read("api_prices").query("model_id in [@large_id, @small_id]")
-    usd = rows["input_usd_per_mtok"] * workload.input_tokens + rows["output_usd_per_mtok"] * workload.output_tokens
-    paid = rows.assign(usd=usd / MTOK).query("usd > 0")
-    found = (
-        paid.groupby(["provider", "model_id"])["usd"].median().unstack("model_id").reindex(columns=[large_id, small_id])
-    )
-    return (found[small_id] / found[large_id]).dropna().rename("ratio")
-
-
-def active_matrices(model: Model) -> float:
-    """Parameters that one token multiplies with; the embedding is a look-up."""
-    found = matrix_parameters(model)
-    return found["dense"] + found["head"] + found["expert"] * model.n_experts_active / max(model.n_experts, 1)
-
-
-def kept_shares(model: Model, *, tokens, context_tokens=0.0) -> dict[str, float]:
-    """What a mixture needs of a dense model of all its parameters: FLOP of a token, bytes of weights read by a step of so
-    many tokens, and memory for the weights. Shares of one format; routing is uniform."""
-    found, looked = matrix_parameters(model), attention_flop_per_pair(model, prefill=True) * context_tokens
-    total = sum(found.values())
-    touched = experts_touched_share(tokens, max(model.n_experts, 1), model.n_experts_active) if model.n_experts else 1.0
-    return {
-        "flop": (2.0 * active_matrices(model) + looked) / (2.0 * total + looked),
-        "bytes": (found["dense"] + found["head"] + found["expert"] * touched) / total,
-        "memory": 1.0,
-    }
-
-
 def mixtures() -> list[Model]:
     """Every mixture of experts of data/models.csv, those that use least of themselves first."""
     found = [tables.model(name) for name in tables.ids("models")]
@@ -225,40 +162,6 @@ def _predicted(mixture_id: str, dense_id: str, row) -> float:
     named = {"weights": row.weight_precision, "tp": int(row.tp), "engine": MEASURED_UNDER}
     pair = [one.deployment(name, row.accelerator_id, **named) for name in (mixture_id, dense_id)]
     return float(dense_over_mixture(*pair, load))
-
-
-def scores() -> pd.DataFrame:
-    """Benchmark scores on record of a mixture and a dense model, of one source each: pair, moe, dense, source, benchmark,
-    moe_score, dense_score (per cent), and saved (per cent of the FLOP in the matrices that the dense model takes)."""
-    rows = tables.read("techniques").query("technique == 'moe-quality'")
-    score = (
-        rows[rows["quantity"].str.startswith("score, ")]
-        .set_index(["condition", "source", "quantity"])["value"]
-        .sort_index()
-    )
-    found = []
-    for pair, (moe, dense, source) in SCORED.items():
-        saved = 100 * (1 - used_b(moe) / used_b(dense))
-        for quantity in score[moe, source].index:
-            ends = {"moe_score": score[moe, source, quantity], "dense_score": score[dense, source, quantity]}
-            name = {
-                "pair": pair,
-                "moe": moe,
-                "dense": dense,
-                "source": source,
-                "benchmark": quantity.removeprefix("score, "),
-            }
-            found.append({**name, **ends, "saved": saved})
-    return pd.DataFrame(found)
-
-
-def used_b(name: str) -> float:
-    """Parameters (1e9) that a token multiplies with: counted for models of data/models.csv, else as they were published."""
-    ids = tables.read("models").set_index("name")["id"]
-    if name in ids:
-        return active_matrices(tables.model(ids[name])) / GIGA
-    rows = tables.read("techniques").query("technique == 'moe-quality' and quantity == 'parameters a token uses'")
-    return float(rows.set_index("condition").at[name, "value"])
 
 
 def size_b(model: Model) -> float:
