@@ -15,7 +15,7 @@ from costpertoken import tables
 from costpertoken.answers.baseline import early
 from costpertoken.answers.compose import Composition, all_orders, compose, cost, naive, shapley
 from costpertoken.answers.estimate import DEGREES, degrees_of
-from costpertoken.answers.levers import Lever, consistent, pull
+from costpertoken.answers.levers import Lever, consistent, lever, parse, pull
 from costpertoken.evidence import words
 from costpertoken.evidence.uncertain import cost_interval, joined
 from costpertoken.model.records import Deployment, InputError, Price, Workload
@@ -29,6 +29,28 @@ LEFT, SAME, ADMITTED, SMALLER, DEARER = (
     "saved, smaller model",
     "added",
 )
+
+#: Levers in short, for axes.
+SHORT = {
+    "flash-attention": "FlashAttention", "paging": "paging", "continuous-batching": "continuous batching", "fp8": "FP8",
+    "int8": "INT8", "fp4": "FP4", "gptq": "GPTQ weights", "awq": "AWQ weights", "cache": "cache in FP8",
+    "prefix-caching": "prefix caching", "speculation": "drafting", "medusa": "Medusa", "eagle": "EAGLE",
+    "routing": "routing", "baseline": "as it was",
+}  # fmt: skip
+#: What can be pulled on a served model without another one in its place, in the order in which it came to engines.
+ALWAYS = ("flash-attention", "paging", "continuous-batching", "{format}", "cache:format=fp8", "prefix-caching")
+
+
+def usual(*, format: str, decoding: str, small: str, routing: bool) -> list[Lever]:
+    """The levers of today's engines on one model, in the order in which they came; format and decoding: a lever or "none"."""
+    drafts = {"speculation": f"speculation:draft={small}"}.get(decoding, decoding)
+    texts = [text.format(format=format) for text in ALWAYS] + [drafts] + [f"routing:small={small}"] * routing
+    return [parse(text) for text in texts if text != "none"]
+
+
+def short(names: Iterable[str]) -> list[str]:
+    """Names of levers in short."""
+    return [SHORT.get(name, name) for name in names]
 
 
 def fewest(baseline: Callable[[int], Setup], levers: Sequence[Lever], *, usd_per_hour: float) -> Composition:
@@ -98,6 +120,17 @@ def beside_article(of: Composition) -> pd.DataFrame:
     return found.assign(
         printed=[words.printed(row) for row in claims], of=[row["quantity"] for row in claims], factor=found["high"]
     )[["lever", "printed", "of", "factor", "alone", "last", "least", "shapley", "most"]]
+
+
+def gain_with(deployed: Deployment, workload: Workload, levers: Iterable[Lever], **changed: float) -> float:
+    """How many times cheaper the levers make early serving, with settings of the start, of a lever, or lengths changed."""
+    known = tables.read("levers").query("lever == 'baseline'")["setting"]
+    work = replace(workload, **{name: value for name, value in changed.items() if name in ("input_tokens", "output_tokens")})
+    start = early(deployed, work, **{name: value for name, value in changed.items() if name in set(known)})
+    again = [
+        lever(one.name, **{key: changed.get(key, value) for key, value in one.settings.items()}) for one in levers
+    ]
+    return cost(start, 1.0) / cost(pull(start, again), 1.0)
 
 
 def cheapest_degree(setup_of: Callable[[Deployment], Setup], deployed: Deployment, usd_per_hour: float):
