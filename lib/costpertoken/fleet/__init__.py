@@ -1,0 +1,1 @@
+"""Traffic on machines: request traces and the scheduler that serves them."""
