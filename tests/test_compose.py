@@ -333,9 +333,36 @@ def test_beside_the_article_are_the_computed_ratios():
 def test_other_machines_at_their_rent_and_best_number():
     at = {name: deployment("llama-3.1-70b", name, weights="bf16") for name in ("h100-sxm", "mi300x")}
     work = Workload(input_tokens=1000, output_tokens=300)
-    rows = together.on_machines(at, work, [levers.parse("fp8")], headline_price).set_index(["accelerator_id", "serving"])
+    rows = together.on_machines(at, work, [levers.parse("fp8")], headline_price).set_index(
+        ["accelerator_id", "serving"]
+    )
     assert len(rows) == 4 and (rows["both_low"] < rows["usd"]).all() and (rows["usd"] < rows["both_high"]).all()
     rent = headline_price("h100-sxm").usd_per_hour
     tried = [compose.cost(early(tp=tp), rent) for tp in (2, 4, 8)]
     assert rows.at[("h100-sxm", "as it was"), "usd"] == pytest.approx(min(tried))
     assert rows.at[("h100-sxm", "as it was"), "n_accelerators"] == (2, 4, 8)[int(np.argmin(tried))]
+
+
+def test_lists_in_words():
+    assert [together.listed("abc"[:n]) for n in range(4)] == ["nothing", "a", "a and b", "a, b and c"]
+
+
+def test_the_usual_levers_leave_out_what_is_none():
+    names = [one.name for one in together.usual(format="none", decoding="none", small="llama-3.1-8b", routing=False)]
+    assert names == ["flash-attention", "paging", "continuous-batching", "cache", "prefix-caching"]
+    whole = together.usual(format="gptq", decoding="speculation", small="llama-3.2-1b", routing=True)
+    assert [one.settings["draft"] for one in whole if one.name == "speculation"] == ["llama-3.2-1b"]
+    assert len(whole) == 8 and set(one.name for one in whole) <= set(together.SHORT)
+
+
+def test_changed_settings_reach_their_lever_and_the_start():
+    start, pulled = early(tp=4), [levers.parse("prefix-caching"), levers.parse("continuous-batching")]
+    placed, work = start.deployment, start.workload
+    plain = together.gain_with(placed, work, pulled)
+    assert plain == pytest.approx(compose.cost(start, 1.0) / compose.cost(levers.pull(start, pulled), 1.0))
+    none, most = (together.gain_with(placed, work, pulled, cached_share=share) for share in (0.0, 0.9))
+    assert none < plain < most
+    assert together.gain_with(placed, work, pulled, output_cv=0.0) < plain
+    longer = replace(start, workload=replace(work, output_tokens=600))
+    asked = together.gain_with(placed, work, pulled, output_tokens=600)
+    assert asked == pytest.approx(compose.cost(longer, 1.0) / compose.cost(levers.pull(longer, pulled), 1.0))

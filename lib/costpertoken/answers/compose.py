@@ -110,7 +110,8 @@ def waterfall(of: Composition, order: Sequence[str] | None = None) -> pd.DataFra
         saved = round(rows[-1]["usd"] - row["usd"], DIGITS)
         admitted = admitting_usd(of, before, setup, (rows[-1], row)) if setup.router is None else 0.0
         rows.append(
-            row | {"saved_usd": saved, "at_same_batch_usd": round(saved - admitted, DIGITS), "by_admitting_usd": admitted}
+            row
+            | {"saved_usd": saved, "at_same_batch_usd": round(saved - admitted, DIGITS), "by_admitting_usd": admitted}
         )
     return pd.DataFrame(rows)
 

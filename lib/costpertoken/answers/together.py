@@ -53,6 +53,12 @@ def short(names: Iterable[str]) -> list[str]:
     return [SHORT.get(name, name) for name in names]
 
 
+def listed(words: Iterable[str]) -> str:
+    """Words as a sentence lists them: a, b and c; "nothing" where there are none."""
+    *most, last = [*words] or ["nothing"]
+    return f"{', '.join(most)} and {last}" if most else last
+
+
 def fewest(baseline: Callable[[int], Setup], levers: Sequence[Lever], *, usd_per_hour: float) -> Composition:
     """The composition on the fewest accelerators of a server that hold every subset; baseline: of a tensor-parallel degree.
 
@@ -79,7 +85,9 @@ def by_load(of: Composition, requests) -> pd.DataFrame:
     at = replace(of.baseline, workload=replace(of.baseline.workload, concurrency=np.asarray(requests, dtype=float)))
     loaded = compose(at, of.levers, usd_per_hour=of.usd_per_hour)
     rows = [
-        pd.DataFrame({"lever": one.name, "requests": at.workload.concurrency, "factor": np.exp(-shapley(loaded, one.name))})
+        pd.DataFrame(
+            {"lever": one.name, "requests": at.workload.concurrency, "factor": np.exp(-shapley(loaded, one.name))}
+        )
         for one in of.levers
     ]
     return pd.concat(rows, ignore_index=True)
@@ -125,11 +133,11 @@ def beside_article(of: Composition) -> pd.DataFrame:
 def gain_with(deployed: Deployment, workload: Workload, levers: Iterable[Lever], **changed: float) -> float:
     """How many times cheaper the levers make early serving, with settings of the start, of a lever, or lengths changed."""
     known = tables.read("levers").query("lever == 'baseline'")["setting"]
-    work = replace(workload, **{name: value for name, value in changed.items() if name in ("input_tokens", "output_tokens")})
+    work = replace(
+        workload, **{name: value for name, value in changed.items() if name in ("input_tokens", "output_tokens")}
+    )
     start = early(deployed, work, **{name: value for name, value in changed.items() if name in set(known)})
-    again = [
-        lever(one.name, **{key: changed.get(key, value) for key, value in one.settings.items()}) for one in levers
-    ]
+    again = [lever(one.name, **{key: changed.get(key, value) for key, value in one.settings.items()}) for one in levers]
     return cost(start, 1.0) / cost(pull(start, again), 1.0)
 
 
@@ -152,10 +160,15 @@ def on_machines(
     """Early serving, and the levers on it, on each accelerator at its rent and its best number: accelerator, serving, usd,
     low and high of the model, price_low and price_high of the market, n_accelerators. What does not fit has no row."""
     pulled, rows = list(levers), []
-    kinds = {"as it was": lambda at: early(at, workload), "with the levers": lambda at: pull(early(at, workload), pulled)}
+    kinds = {
+        "as it was": lambda at: early(at, workload),
+        "with the levers": lambda at: pull(early(at, workload), pulled),
+    }
     for accelerator_id, deployed in deployments.items():
         price = rent(accelerator_id)
-        band, _ = cost_interval(accelerator_id, deployed.model.id, deployed.engine, backlog=workload.concurrency is None)
+        band, _ = cost_interval(
+            accelerator_id, deployed.model.id, deployed.engine, backlog=workload.concurrency is None
+        )
         market = price.low / price.usd_per_hour, price.high / price.usd_per_hour
         for kind, setup_of in kinds.items():
             usd, n = cheapest_degree(setup_of, deployed, price.usd_per_hour)

@@ -67,4 +67,6 @@ def quantization_over_hardware(*, accelerator, **knobs) -> Figure:
     if math.isnan(found["start"][0] * ratio):
         return Figure(math.nan, math.nan, math.nan)
     own = market(rent(accelerator))
-    return spread(ratio, ratio_band("precisions"), ratio_band("accelerators"), market(rent(name)), (1 / own[1], 1 / own[0]))
+    return spread(
+        ratio, ratio_band("precisions"), ratio_band("accelerators"), market(rent(name)), (1 / own[1], 1 / own[0])
+    )
