@@ -113,22 +113,21 @@ def shared_bytes(setup: Setup, counts: Counts):
     return prefixes + scores + (setup.speculation.draft.held_bytes if setup.speculation else 0.0)
 
 
-def room(setup: Setup, counts: Counts, longest):
-    """Sequences that memory holds, each with its draft's cache."""
+def holding(setup: Setup, counts: Counts):
+    """(counts with the draft's cache in each sequence, the engine's constants with what no single sequence takes reserved)."""
     engine = setup.deployment.efficiency
     taken = replace(engine, reserve_bytes=engine.reserve_bytes + shared_bytes(setup, counts))
     drafted = setup.speculation.draft.cache_bytes_per_token if setup.speculation else 0.0
-    both = replace(counts, cache_bytes_per_token=counts.cache_bytes_per_token + drafted)
-    return (1.0 - setup.memory.fragmentation) * room_of(both, taken, private_tokens(setup, longest))
+    return replace(counts, cache_bytes_per_token=counts.cache_bytes_per_token + drafted), taken
 
 
 def batch_of(setup: Setup, counts: Counts, demand):
     """(batch, room, longest answer, status). Static slots are held to the end of the batch's longest answer, which is longer
     the larger the batch: the one that fits is found by repetition."""
     work, engine = setup.workload, setup.deployment.efficiency
-    longest = work.output_tokens
+    longest, held = work.output_tokens, holding(setup, counts)
     for _ in range(REPEATS if setup.schedule == "static" and setup.output_cv else 1):
-        fits = room(setup, counts, longest)
+        fits = (1.0 - setup.memory.fragmentation) * room_of(*held, private_tokens(setup, longest))
         batch = np.minimum(np.minimum(demand, fits), engine.max_batch * counts.dp)
         if setup.schedule == "static":
             one = np.maximum(batch, 1.0)
