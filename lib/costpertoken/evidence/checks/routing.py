@@ -36,12 +36,16 @@ SAME_CORPUS = "deepseek-moe-16b to deepseek-7b"
 
 
 def place(model_id: str, accelerator_id: str, workload: Workload) -> Deployment:
-    """A model on the number of accelerators of one server on which a backlog's tokens are cheapest."""
+    """A model on the number of accelerators of one server on which a backlog's tokens are cheapest: split by tensor
+    parallelism, or, where attention caches latents that every one would have to copy, the requests split over them."""
     at = placed(model_id, accelerator_id, weights=WEIGHTS)
-    degrees = np.array([tp for tp in (1, 2, 4, 8) if at.model.n_heads % tp == 0])
-    out = served(replace(at, tp=degrees), input_tokens=workload.input_tokens, output_tokens=workload.output_tokens)
-    each = np.nan_to_num(out.output_tok_per_s / degrees)
-    return replace(at, tp=int(degrees[np.argmax(each)]))
+    ways = [(tp, 1) for tp in (1, 2, 4, 8) if at.model.n_heads % tp == 0]
+    ways += [(1, dp) for dp in (2, 4, 8)] if at.model.attention == "mla" else []
+    tp, dp = (np.array(degrees) for degrees in zip(*ways, strict=True))
+    lengths = {"input_tokens": workload.input_tokens, "output_tokens": workload.output_tokens}
+    out = served(replace(at, tp=tp, dp=dp), **lengths)
+    best = int(np.argmax(np.nan_to_num(out.output_tok_per_s / out.n_accelerators)))
+    return replace(at, tp=ways[best][0], dp=ways[best][1])
 
 
 def router_s(at: Deployment, *, router_params_b: float, input_tokens: float) -> float:
