@@ -282,9 +282,12 @@ def test_the_fewest_accelerators_hold_every_subset():
 
 def test_arrays_of_requests_give_the_scalars():
     start, flight = early(), np.array([2.0, 40.0, 5000.0])
-    found = together.by_load(composed(start), flight).set_index(["requests", "lever"])["factor"]
-    for requests in flight:
+    many = together.with_requests(composed(start), flight)
+    found = together.by_load(many).set_index(["requests", "lever"])["factor"]
+    for at, requests in enumerate(flight):
         alone = together.with_requests(composed(start), requests)
+        assert together.picked(many, at).usd == pytest.approx(alone.usd)
+        assert together.picked(many, at).baseline == alone.baseline
         for row in compose.all_orders(alone).itertuples():
             assert found[requests, row.lever] == pytest.approx(row.shapley)
 

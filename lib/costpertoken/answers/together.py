@@ -80,23 +80,29 @@ def cheapest(of: Composition) -> tuple[str, ...]:
     return tuple(one.name for one in of.levers if one.name in least)
 
 
-def by_load(of: Composition, requests) -> pd.DataFrame:
-    """Shapley share of each lever with so many requests in flight: lever, requests, factor (cost divided by it)."""
-    at = replace(of.baseline, workload=replace(of.baseline.workload, concurrency=np.asarray(requests, dtype=float)))
-    loaded = compose(at, of.levers, usd_per_hour=of.usd_per_hour)
-    rows = [
-        pd.DataFrame(
-            {"lever": one.name, "requests": at.workload.concurrency, "factor": np.exp(-shapley(loaded, one.name))}
-        )
-        for one in of.levers
-    ]
-    return pd.concat(rows, ignore_index=True)
+def loaded(setup: Setup, requests) -> Setup:
+    """The setup with other requests in flight (None: a backlog)."""
+    return replace(setup, workload=replace(setup.workload, concurrency=requests))
 
 
-def with_requests(of: Composition, requests: float | None) -> Composition:
-    """The same composition with other requests in flight (None: a backlog)."""
-    at = replace(of.baseline, workload=replace(of.baseline.workload, concurrency=requests))
-    return compose(at, of.levers, usd_per_hour=of.usd_per_hour)
+def with_requests(of: Composition, requests) -> Composition:
+    """The same composition with other requests in flight; of an array of them, all costs are arrays."""
+    return compose(loaded(of.baseline, requests), of.levers, usd_per_hour=of.usd_per_hour)
+
+
+def picked(of: Composition, at: int) -> Composition:
+    """A composition over an array of requests in flight at one of them."""
+    requests = float(of.baseline.workload.concurrency[at])
+    return replace(
+        of, baseline=loaded(of.baseline, requests), usd={some: float(usd[at]) for some, usd in of.usd.items()}
+    )
+
+
+def by_load(of: Composition) -> pd.DataFrame:
+    """Shapley share of each lever over an array of requests in flight: lever, requests, factor (cost divided by it)."""
+    requests = of.baseline.workload.concurrency
+    rows = [{"lever": one.name, "requests": requests, "factor": np.exp(-shapley(of, one.name))} for one in of.levers]
+    return pd.concat([pd.DataFrame(row) for row in rows], ignore_index=True)
 
 
 def falls(steps: pd.DataFrame) -> pd.DataFrame:
