@@ -13,6 +13,7 @@ from costpertoken.model import setup
 from costpertoken.model.records import InputError, Workload
 from costpertoken.model.roofline import step
 from costpertoken.model.setup import Router, Setup
+from costpertoken.model.speculation import with_heads
 
 SMALL = replace(DEPLOYMENT, model=replace(MODEL, id="small", n_layers=2))
 WORK = Workload(input_tokens=300, output_tokens=100)
@@ -108,6 +109,16 @@ def test_splitting_a_small_load_costs_more_than_it_saves_and_a_large_one_pays():
 def test_more_escalation_never_costs_less():
     costs = [per_request_s(with_router(share=0.5, escalated=e)) for e in (0.0, 0.3, 1.0)]
     assert costs == sorted(costs)
+
+
+def test_the_small_pool_has_no_part_in_the_large_ones_drafts():
+    """All that changes with a draft is the large pool."""
+    heads = with_heads(DEPLOYMENT, acceptance=0.8, draft_tokens=3, verified_tokens=3)
+    plain = with_router(share=0.5, escalated=0.1, concurrency=20.0)
+    drafted = setup.run(replace(plain, speculation=heads))
+    before = setup.run(plain)
+    assert drafted.accelerator_s[1] == pytest.approx(before.accelerator_s[1])
+    assert drafted.accelerator_s[0] < before.accelerator_s[0]
 
 
 def test_loads_broadcast():
