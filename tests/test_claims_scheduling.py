@@ -110,3 +110,48 @@ def test_the_condition_of_the_printed_forty_per_cent_by_substitution():
     )
     assert row["verdict"] == "holds-under" and set(found.changed) == {"output_cv"}
     assert np.isclose(100 / longest(found.changed["output_cv"], 16), 40, rtol=0.01)
+
+
+def simulated_backlog(schedule: str, **load):
+    """Requests of one deployment through the scheduler, with 16 slots."""
+    from costpertoken import Workload
+    from costpertoken.answers import simulated
+
+    at = placed("llama-3.1-70b", "h100-sxm", weights="bf16", tp=4)
+    carried = {"output_cv": 0.8, "requests_per_s": np.inf, "n_requests": 16_000} | load
+    return simulated.replay(at, Workload(**LOAD), schedule=schedule, slots=16, load=carried)
+
+
+def test_the_simulator_agrees_on_static_slots():
+    from costpertoken.fleet.simulate import summary
+
+    share = checks.static_occupancy(**AT, **LOAD, batch=16, output_cv=0.8, filled=1.0, counted="decode steps")
+    assert 100 * summary(simulated_backlog("static"))["batch_occupancy"] == pytest.approx(share, rel=0.03)
+
+
+@pytest.mark.parametrize("schedule", ["chunked", "continuous"])
+def test_the_simulator_agrees_on_the_saving(schedule):
+    from costpertoken.answers.simulated import saturation
+
+    saved = checks.saving(**AT, **LOAD, batch=16, output_cv=0.8, schedule=schedule).value
+    before, after = (saturation(simulated_backlog(one)) for one in ("static", schedule))
+    assert 100 * (1 - before / after) == pytest.approx(saved, abs=2.0)
+
+
+@pytest.mark.parametrize("load", [0.5, 0.8])
+def test_the_simulator_agrees_on_slots_at_a_load(load):
+    """Little's law needs no even arrivals: the mean number in the slots follows from the rate, nearly."""
+    from costpertoken.answers.simulated import saturation, shares
+
+    most = saturation(simulated_backlog("chunked"))
+    found = simulated_backlog("chunked", requests_per_s=load * most, n_requests=6000)
+    share = checks.continuous_occupancy(**AT, **LOAD, batch=16, load=load, schedule="chunked", counted="whole time").value
+    busy = shares(found)
+    assert 100 * busy["slots"] * busy["busy"] == pytest.approx(share, rel=0.06)
+
+
+def test_the_simulator_agrees_on_the_time_that_prompts_of_their_own_take():
+    from costpertoken.answers.simulated import shares
+
+    share = checks.continuous_occupancy(**AT, **LOAD, batch=16, load=1.0, schedule="continuous", counted="whole time")
+    assert 100 * shares(simulated_backlog("continuous"))["slots"] == pytest.approx(share, rel=0.03)

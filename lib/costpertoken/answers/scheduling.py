@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtr
 
 from costpertoken.evidence.checks.batching import request_flop
 from costpertoken.model.counts import peak_flop_per_s
@@ -22,6 +23,14 @@ def occupancy(*, batch, output_cv):
     return 1.0 / longest_tokens(output_tokens=1.0, output_cv=output_cv, batch=batch)
 
 
+def longer_share(*, output_tokens: float, output_cv: float, most: float) -> float:
+    """Share of lognormal answers that are longer than `most` tokens."""
+    if not output_cv:
+        return float(output_tokens > most)
+    sigma = np.sqrt(np.log1p(output_cv**2))
+    return float(ndtr(-np.log(max(1.0, most) / output_tokens) / sigma - 0.5 * sigma))
+
+
 def setups(deployed: Deployment, work: Workload, *, output_cv: float) -> dict[str, Setup]:
     """The setup of each schedule by name."""
     return {one: Setup(deployment=deployed, workload=work, schedule=one, output_cv=output_cv) for one in SCHEDULES}
@@ -31,6 +40,11 @@ def slots_that_fit(deployed: Deployment, work: Workload, *, slots: float, output
     """Slots that every schedule can fill, at most `slots`: static ones are held to the end of the longest answer."""
     found = [float(pool(one, float(slots)).batch) for one in setups(deployed, work, output_cv=output_cv).values()]
     return max(1, int(np.nan_to_num(min(found))))
+
+
+def fits(deployed: Deployment, work: Workload) -> bool:
+    """Whether one request of a workload can be served."""
+    return bool(serve(deployed, input_tokens=work.input_tokens, output_tokens=work.output_tokens).batch >= 1)
 
 
 def beside(deployed: Deployment, work: Workload, *, slots: float, output_cv: float, usd_per_hour: float) -> pd.DataFrame:
