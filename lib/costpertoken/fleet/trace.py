@@ -24,6 +24,7 @@ class Trace:
     refused: Mapping[str, tuple[int, ...]] = field(
         default_factory=dict
     )  # reason -> lines of the file that were refused
+    reordered: int = 0  # rows of the file that came earlier than one above them
     name: str = ""
 
     def __post_init__(self) -> None:
