@@ -69,8 +69,8 @@ def format_of(name: str, lines: pd.Series) -> Format:
     shape = FORMATS[known[nearest]]
     lacking = [column for column in (shape.came, shape.prompt, shape.answer) if column not in cells]
     raise InputError(
-        f"{name}, line {lines.index[0]}: {first[:80]!r} is the first line of no known format; nearest: {nearest} ({known[nearest]}), "
-        f"of which {', '.join(lacking)} is missing"
+        f"{name}, line {lines.index[0]}: {first[:80]!r} is the first line of no known format; "
+        f"nearest: {nearest} ({known[nearest]}), of which {', '.join(lacking)} is missing"
     )
 
 
