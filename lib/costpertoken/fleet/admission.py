@@ -1,8 +1,8 @@
 """Who may come in, and who is sent back: memory of the compiled scheduler."""
 
 import numpy as np
-from numba import njit
 
+from costpertoken.fleet.compiled import compiled
 from costpertoken.fleet.queues import leave, take, unlink
 from costpertoken.fleet.state import (
     ADMISSIONS,
@@ -23,6 +23,7 @@ from costpertoken.fleet.state import (
     FREE,
     HELD,
     HIT,
+    INSIDE,
     MADE,
     NEXT,
     NOW,
@@ -42,13 +43,13 @@ from costpertoken.fleet.state import (
 )
 
 
-@njit(cache=True)
+@compiled
 def blocks(tokens, rules):
     """Blocks that hold so many tokens."""
     return -(-tokens // rules.block_tokens)
 
 
-@njit(cache=True)
+@compiled
 def head(s):
     """The request whose turn it is: one that was sent back, else the next that has come; -1 if none."""
     if s.n[BACK]:
@@ -60,7 +61,7 @@ def head(s):
     return -1
 
 
-@njit(cache=True)
+@compiled
 def admit(s, rules):
     """Bring in the request whose turn it is, if there is a slot and room for its prompt."""
     who = head(s)
@@ -84,7 +85,7 @@ def admit(s, rules):
     return True
 
 
-@njit(cache=True)
+@compiled
 def compact(s):
     """Drop what is stale from the order of admission."""
     kept = 0
@@ -96,12 +97,10 @@ def compact(s):
     s.n[STACK] = kept
 
 
-@njit(cache=True)
+@compiled
 def place(s, rules, who):
     """Take the memory that a request needs to come in, its cached prefix counted as there; False if it is not free."""
     s.r[who, FILLED], s.r[who, HELD], s.r[who, TARGET] = 0, 0, s.r[who, PROMPT] + s.r[who, MADE]
-    if rules.units < 0:
-        return True
     if rules.reserved:
         return take(s, rules.reserved, rules.prefix_units)
     target, found, idle = s.r[who, TARGET], 0, 0
@@ -121,13 +120,13 @@ def place(s, rules, who):
     return True
 
 
-@njit(cache=True)
+@compiled
 def own_blocks(s, rules, who):
     """Whole prefix blocks of a prompt."""
     return min(s.r[who, ENDS] - s.r[who, STARTS], s.r[who, PROMPT] // rules.prefix_tokens)
 
 
-@njit(cache=True)
+@compiled
 def resident(s, rules, who):
     """(leading blocks of the prompt that are in the cache, how many of them nobody uses)."""
     found, idle = 0, 0
@@ -140,7 +139,7 @@ def resident(s, rules, who):
     return found, idle
 
 
-@njit(cache=True)
+@compiled
 def keep_prefix(s, rules, who):
     """A computed prompt's blocks can be used by others; a copy of one that is there already is freed."""
     if rules.prefix_units == 0:
@@ -157,21 +156,19 @@ def keep_prefix(s, rules, who):
         s.r[who, HELD] += 1
 
 
-@njit(cache=True)
+@compiled
 def give_up(s, rules, who):
     """Leave the engine: what was private is free, prefixes stay until their room is needed."""
     grown = s.n[STEPS] - s.r[who, ENTERED] if s.r[who, AT] == ANSWERING else 0
     context = s.r[who, TARGET] if s.r[who, AT] == FILLING else s.r[who, FILLED] + grown
     s.r[who, AT] = OUT
     s.n[RUNNING] -= 1
-    if rules.units < 0:
-        return
     s.n[FREE] += rules.reserved if rules.reserved else blocks(context, rules) - s.r[who, HELD] * rules.prefix_units
     for j in range(s.r[who, HELD] - 1, -1, -1):
         leave(s, s.ids[s.r[who, STARTS] + j], rules.prefix_units)
 
 
-@njit(cache=True)
+@compiled
 def newest(s):
     """The request admitted last of those that run; what is stale on top of the stack is dropped."""
     while True:
@@ -181,7 +178,7 @@ def newest(s):
             return who
 
 
-@njit(cache=True)
+@compiled
 def send_back(s, rules, looks):
     """Preempt the newest: its blocks are freed; its prompt and the answer so far will be computed again."""
     who = newest(s)
@@ -197,12 +194,13 @@ def send_back(s, rules, looks):
     s.n[BACK] += 1
 
 
-@njit(cache=True)
+@compiled
 def stop(s, rules, looks, who):
     """Out of the decoding sequences."""
     context = s.r[who, FILLED] + s.n[STEPS] - s.r[who, ENTERED]
     s.n[DECODING] -= 1
     s.n[CONTEXT] -= context
     s.n[WINDOWED] -= min(context, looks.window)
-    s.n[BELOW] -= context < looks.window
+    s.n[BELOW] -= s.r[who, INSIDE]
+    s.r[who, INSIDE] = 0
     s.phase[(s.r[who, FILLED] - s.r[who, ENTERED]) % rules.block_tokens] -= 1

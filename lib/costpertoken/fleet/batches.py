@@ -1,8 +1,8 @@
 """The compiled scheduler of static batches: formed, prefilled, decoded to the longest answer, then the next."""
 
 import numpy as np
-from numba import njit
 
+from costpertoken.fleet.compiled import compiled
 from costpertoken.fleet.loop import look, windowed
 from costpertoken.fleet.state import (
     ADMITTED,
@@ -20,7 +20,7 @@ from costpertoken.fleet.state import (
 )
 
 
-@njit(cache=True)
+@compiled
 def run(s, rules, looks, window_s):
     """Serve every request that is not refused; s.x[FORMED] gathers the slot-seconds of the batches as formed."""
     batch, at = np.zeros(rules.max_batch, np.int64), 0
@@ -35,14 +35,14 @@ def run(s, rules, looks, window_s):
         decode(s, rules, looks, batch[:size])
 
 
-@njit(cache=True)
+@compiled
 def opened(s, rules, at, window_s):
     """When a batch that begins with a request may start: full, or the window after its arrival, whichever is first."""
     waits, last = s.f[at, ARRIVAL] + window_s, at + rules.max_batch - 1
     return min(waits, s.f[last, ARRIVAL]) if last < s.f.shape[0] else waits
 
 
-@njit(cache=True)
+@compiled
 def stretch(rules, prompts, size, longest):
     """Blocks of a batch of `size`: a reserved stretch each, else each prompt with the longest answer."""
     if rules.reserved:
@@ -50,7 +50,7 @@ def stretch(rules, prompts, size, longest):
     return -(-(prompts + size * longest) // rules.block_tokens) + size
 
 
-@njit(cache=True)
+@compiled
 def form(s, rules, at, batch):
     """(size, next request) of a batch of those that have come, in order, as many as slots and memory take."""
     size, prompts, longest = 0, 0, 0
@@ -59,7 +59,7 @@ def form(s, rules, at, batch):
             at += 1
             continue
         tried = max(longest, s.r[at, ANSWER])
-        full = rules.units >= 0 and stretch(rules, prompts + s.r[at, PROMPT], size + 1, tried) > rules.units
+        full = stretch(rules, prompts + s.r[at, PROMPT], size + 1, tried) > rules.units
         if s.f[at, ARRIVAL] > s.x[NOW] or (full and size):
             break
         batch[size], prompts, longest = at, prompts + s.r[at, PROMPT], tried
@@ -68,7 +68,7 @@ def form(s, rules, at, batch):
     return size, at
 
 
-@njit(cache=True)
+@compiled
 def fill(s, looks, batch):
     """All prompts in one step, which makes each one's first token."""
     tokens, pairs = 0, 0.0
@@ -82,7 +82,7 @@ def fill(s, looks, batch):
     s.f[batch, FIRST] = s.x[NOW]
 
 
-@njit(cache=True)
+@compiled
 def decode(s, rules, looks, batch):
     """Steps to the longest answer, every slot computed in each; an answer is out with its own last token."""
     size, order = batch.size, batch[np.argsort(s.r[batch, ANSWER])]
@@ -106,7 +106,7 @@ def decode(s, rules, looks, batch):
         context += size
 
 
-@njit(cache=True)
+@compiled
 def windowed_all(tokens, looks):
     """`windowed` of many."""
     return (1.0 - looks.window_share) * tokens + looks.window_share * np.minimum(tokens, looks.window)

@@ -4,9 +4,9 @@ A step costs the same whatever the batch: answers that end wait in a heap by ste
 """
 
 import numpy as np
-from numba import njit
 
 from costpertoken.fleet.admission import admit, give_up, keep_prefix, send_back, stop
+from costpertoken.fleet.compiled import compiled
 from costpertoken.fleet.queues import pop, push, take
 from costpertoken.fleet.state import (
     ANSWER,
@@ -30,6 +30,7 @@ from costpertoken.fleet.state import (
     FIRST,
     FREE,
     HEAP,
+    INSIDE,
     ITERATIONS,
     MADE,
     MOST_SAMPLES,
@@ -46,7 +47,7 @@ from costpertoken.fleet.state import (
 )
 
 
-@njit(cache=True)
+@compiled
 def run(s, rules, looks):
     """Serve every request that is not refused."""
     while True:
@@ -72,7 +73,7 @@ def run(s, rules, looks):
         sample(s, rules, seconds)
 
 
-@njit(cache=True)
+@compiled
 def come(s):
     """Let the clock go to the next arrival; False where none is left."""
     while s.n[NEXT] < s.f.shape[0] and s.r[s.n[NEXT], REFUSED]:
@@ -83,7 +84,7 @@ def come(s):
     return True
 
 
-@njit(cache=True)
+@compiled
 def look(table, at):
     """A table's value; beyond its end in the straight line of its last two."""
     last = table.size - 1
@@ -92,13 +93,13 @@ def look(table, at):
     return table[last] + (at - last) * (table[last] - table[last - 1])
 
 
-@njit(cache=True)
+@compiled
 def windowed(tokens, looks):
     """Tokens that a mean layer holds or looks back on."""
     return (1.0 - looks.window_share) * tokens + looks.window_share * min(tokens, looks.window)
 
 
-@njit(cache=True)
+@compiled
 def step_seconds(s, looks, decoding, tokens, pairs):
     """Seconds of a step."""
     held = 0.0
@@ -108,10 +109,10 @@ def step_seconds(s, looks, decoding, tokens, pairs):
     return fixed + looks.cache_s * held + looks.pair_s * pairs
 
 
-@njit(cache=True)
+@compiled
 def grow(s, rules, looks):
     """A block more for each sequence whose last one is full; where none is free, the newest are sent back first."""
-    if rules.units < 0 or rules.reserved or s.n[DECODING] == 0:
+    if rules.reserved or s.n[DECODING] == 0:
         return False
     preempted, place = False, -s.n[STEPS] % rules.block_tokens
     while not take(s, s.phase[place], rules.prefix_units):
@@ -120,7 +121,7 @@ def grow(s, rules, looks):
     return preempted
 
 
-@njit(cache=True)
+@compiled
 def prompts(s, rules, looks, admitting):
     """(tokens, pairs) of the prompt pieces of this step: those in progress first, then who may come in."""
     left = rules.budget - s.n[DECODING] if rules.budget else 2**60
@@ -137,7 +138,7 @@ def prompts(s, rules, looks, admitting):
     return tokens, pairs
 
 
-@njit(cache=True)
+@compiled
 def answer(s, rules, looks):
     """Every decoding sequence has one token more; those whose last it was are done."""
     s.n[STEPS] += 1
@@ -146,7 +147,8 @@ def answer(s, rules, looks):
     s.n[WINDOWED] += s.n[BELOW]
     while s.n[CROSS] and s.cross[0, 0] <= now:
         s.n[CROSS], who = pop(s.cross, s.n[CROSS])
-        if s.r[who, AT] == ANSWERING and s.r[who, FILLED] + now - s.r[who, ENTERED] == looks.window:
+        if s.r[who, INSIDE] and s.r[who, FILLED] + now - s.r[who, ENTERED] == looks.window:
+            s.r[who, INSIDE] = 0
             s.n[BELOW] -= 1
     while s.n[HEAP] and s.heap[0, 0] <= now:
         s.n[HEAP], who = pop(s.heap, s.n[HEAP])
@@ -155,14 +157,14 @@ def answer(s, rules, looks):
             end(s, rules, who)
 
 
-@njit(cache=True)
+@compiled
 def end(s, rules, who):
     """The last token is out."""
     s.r[who, MADE], s.f[who, FINISH] = s.r[who, ANSWER], s.x[NOW]
     give_up(s, rules, who)
 
 
-@njit(cache=True)
+@compiled
 def arrive(s, rules, looks):
     """Prompts that are done have their first token, and are kept for others where prefixes are."""
     while s.n[FILL_FROM] != s.n[FILL_TO]:
@@ -180,7 +182,7 @@ def arrive(s, rules, looks):
             enter(s, rules, looks, who)
 
 
-@njit(cache=True)
+@compiled
 def enter(s, rules, looks, who):
     """Among the decoding sequences, with the token of its prompt made."""
     filled, now = s.r[who, FILLED], s.n[STEPS]
@@ -193,11 +195,12 @@ def enter(s, rules, looks, who):
     s.n[WINDOWED] += min(filled, looks.window)
     s.phase[(filled - now) % rules.block_tokens] += 1
     if filled < looks.window:
+        s.r[who, INSIDE] = 1
         s.n[BELOW] += 1
         s.n[CROSS] = push(s.cross, s.n[CROSS], now + looks.window - filled, who)
 
 
-@njit(cache=True)
+@compiled
 def purge(s, looks):
     """Drop from both heaps what was sent back since; what is left keeps its order."""
     size, s.n[HEAP] = s.n[HEAP], 0
@@ -206,11 +209,11 @@ def purge(s, looks):
             s.n[HEAP] = push(s.heap, s.n[HEAP], step, who)
     size, s.n[CROSS] = s.n[CROSS], 0
     for step, who in s.cross[:size].copy():
-        if s.r[who, AT] == ANSWERING and s.r[who, FILLED] + step - s.r[who, ENTERED] == looks.window:
+        if s.r[who, INSIDE] and s.r[who, FILLED] + step - s.r[who, ENTERED] == looks.window:
             s.n[CROSS] = push(s.cross, s.n[CROSS], step, who)
 
 
-@njit(cache=True)
+@compiled
 def sample(s, rules, seconds):
     """A row of the timeline every so many steps; full, every second row goes and the steps between double."""
     s.n[ITERATIONS] += 1
@@ -225,5 +228,5 @@ def sample(s, rules, seconds):
     row = s.samples[s.n[SAMPLES]]
     row[0], row[1], row[2], row[5] = s.x[NOW], s.n[RUNNING], s.n[ARRIVED] - s.n[NEXT] + s.n[BACK], seconds
     row[3] = s.n[CONTEXT]
-    row[4] = (rules.units - s.n[FREE] - s.n[EVICTABLE]) * rules.block_tokens if rules.units >= 0 else s.n[CONTEXT]
+    row[4] = (rules.units - s.n[FREE] - s.n[EVICTABLE]) * rules.block_tokens
     s.n[SAMPLES] += 1

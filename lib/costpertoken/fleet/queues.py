@@ -1,17 +1,22 @@
 """Queues of the compiled scheduler: a heap of steps, and least-recently-used order of prefix blocks."""
 
-from numba import njit
-
+from costpertoken.fleet.compiled import compiled
 from costpertoken.fleet.state import EVICTABLE, FREE, NEWER, NEWEST, OLDER, OLDEST, RESIDENT, USERS
 
 
-@njit(cache=True)
+@compiled
+def first(heap, i, step, who):
+    """Whether entry i comes before (step, who): the earlier step, of one step the earlier request."""
+    return heap[i, 0] < step or (heap[i, 0] == step and heap[i, 1] < who)
+
+
+@compiled
 def push(heap, size, step, who):
     """Put (step, who) on a heap of `size` entries; returns the new size."""
     i = size
     while i > 0:
         parent = (i - 1) // 2
-        if heap[parent, 0] <= step:
+        if first(heap, parent, step, who):
             break
         heap[i, 0], heap[i, 1] = heap[parent, 0], heap[parent, 1]
         i = parent
@@ -19,16 +24,16 @@ def push(heap, size, step, who):
     return size + 1
 
 
-@njit(cache=True)
+@compiled
 def pop(heap, size):
     """Take the first entry off; returns (new size, who)."""
     who, size = heap[0, 1], size - 1
     step, last, i = heap[size, 0], heap[size, 1], 0
     while 2 * i + 1 < size:
         child = 2 * i + 1
-        if child + 1 < size and heap[child + 1, 0] < heap[child, 0]:
+        if child + 1 < size and first(heap, child + 1, heap[child, 0], heap[child, 1]):
             child += 1
-        if heap[child, 0] >= step:
+        if not first(heap, child, step, last):
             break
         heap[i, 0], heap[i, 1] = heap[child, 0], heap[child, 1]
         i = child
@@ -36,7 +41,7 @@ def pop(heap, size):
     return size, who
 
 
-@njit(cache=True)
+@compiled
 def unlink(s, block):
     """Out of the order of eviction."""
     older, newer = s.p[block, OLDER], s.p[block, NEWER]
@@ -50,7 +55,7 @@ def unlink(s, block):
         s.n[NEWEST] = older
 
 
-@njit(cache=True)
+@compiled
 def leave(s, block, units):
     """One user less; the last one leaves the block behind, evictable, as the most recently used."""
     s.p[block, USERS] -= 1
@@ -64,7 +69,7 @@ def leave(s, block, units):
         s.n[EVICTABLE] += units
 
 
-@njit(cache=True)
+@compiled
 def take(s, wanted, units):
     """Take free blocks, evicting the least recently used prefixes where needed; False, and nothing taken, if too few."""
     if wanted > s.n[FREE] + s.n[EVICTABLE]:

@@ -44,6 +44,8 @@ from costpertoken.model.units import HOUR_S, MTOK
 SCHEDULES = ("static", "dynamic", "continuous", "chunked")
 #: Simulation.status: 0 served, otherwise why not.
 STATUS = ("served", "longer than the model's context", "longer than the cache", "longer than the reserved stretch")
+#: Tokens of a cache that never binds.
+ENDLESS = 1e15
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
 
@@ -133,13 +135,10 @@ def simulate_terms(trace: Trace, taken: Terms, policy: Policy) -> Simulation:
 
 def statuses(trace: Trace, policy: Policy) -> np.ndarray:
     """Index into STATUS of each request: whether an empty engine could serve it."""
-    whole = trace.input_tokens + trace.output_tokens
-    blocks = -(-whole // policy.block_tokens) * policy.block_tokens
-    status = np.where(blocks > policy.cache_tokens, 2, 0)
+    whole, rules = trace.input_tokens + trace.output_tokens, rules_of(trace, policy)
+    status = np.where(-(-whole // rules.block_tokens) > rules.units, 2, 0)
     if policy.reserved_tokens:
-        status = np.where(
-            whole > policy.reserved_tokens, 3, np.where(policy.reserved_tokens > policy.cache_tokens, 2, 0)
-        )
+        status = np.where(whole > policy.reserved_tokens, 3, 2 if rules.reserved > rules.units else 0)
     return np.where(whole > policy.max_context, 1, status)
 
 
@@ -153,7 +152,7 @@ def rules_of(trace: Trace, policy: Policy) -> Rules:
         budget=int(policy.token_budget) if policy.schedule == "chunked" else 0,
         apart=policy.schedule == "continuous",
         block_tokens=block,
-        units=-1 if np.isinf(policy.cache_tokens) else int(policy.cache_tokens // block),
+        units=int(min(policy.cache_tokens, ENDLESS) // block),
         reserved=-(-int(policy.reserved_tokens) // block),
         prefix_units=prefix // block,
         prefix_tokens=prefix,

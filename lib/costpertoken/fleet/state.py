@@ -16,10 +16,9 @@ from costpertoken.model.terms import Terms
  OLDEST, NEWEST, ADMISSIONS, SAMPLES, STRIDE, ITERATIONS, ARRIVED, N) = range(23)  # fmt: skip
 #: `x`, seconds: the clock, time in steps, sequence-seconds in which a token was made, slot-seconds of batches as formed.
 NOW, BUSY, SLOT, FORMED, X = range(5)
-#: `r`, whole numbers by request.
-(PROMPT, ANSWER, STARTS, ENDS, REFUSED, AT, MADE, TARGET, FILLED, ENTERED, DUE, TURN, HELD, HIT, SENT_BACK, R) = range(
-    16
-)
+#: `r`, whole numbers by request; INSIDE: its context is still shorter than the window.
+(PROMPT, ANSWER, STARTS, ENDS, REFUSED, AT, MADE, TARGET, FILLED, ENTERED, DUE, TURN, HELD, HIT, SENT_BACK, INSIDE,
+ R) = range(17)  # fmt: skip
 #: `f`, seconds by request.
 ARRIVAL, ADMITTED, FIRST, FINISH, F = range(5)
 #: `p`, whole numbers by prefix block: users, whether it is in the cache, neighbours in the order of eviction.
@@ -55,7 +54,7 @@ class Rules(NamedTuple):
     budget: int  # tokens of a step; 0: whole prompts
     apart: bool  # prompts in steps of their own
     block_tokens: int
-    units: int  # blocks of the cache; negative: endless
+    units: int  # blocks of the cache
     reserved: int  # blocks of a reserved stretch; 0: paged
     prefix_units: int  # blocks of a prefix block; 0: no prefix caching
     prefix_tokens: int
@@ -83,7 +82,7 @@ def new_state(trace: Trace, refused: np.ndarray, rules: Rules) -> State:
     count, slots = trace.arrival_s.size, rules.max_batch
     n_prefixes = int(trace.prefix_ids.max()) + 1 if trace.prefix_ids.size else 0
     n, r, f = np.zeros(N, np.int64), np.zeros((count, R), np.int64), np.full((count, F), np.nan)
-    n[FREE], n[OLDEST], n[NEWEST], n[STRIDE] = (rules.units if rules.units >= 0 else 2**60), -1, -1, 1
+    n[FREE], n[OLDEST], n[NEWEST], n[STRIDE] = rules.units, -1, -1, 1
     starts = trace.prefix_starts
     for column, values in (
         (PROMPT, trace.input_tokens),
