@@ -1,4 +1,4 @@
-"""Evaluations per second on one core, the 864-configuration search, and the import: medians over repeats.
+"""Evaluations per second on one core, the 864-configuration search, the import, the scheduler: medians over repeats.
 
 The model is elementwise numpy, which uses one core.
 """
@@ -11,6 +11,7 @@ import tracemalloc
 
 import numpy as np
 
+from benchmarks import simulate
 from costpertoken import allocate, serve
 from costpertoken.answers.estimate import deployment
 
@@ -70,6 +71,7 @@ def main() -> None:
     report(f"{search()} configurations, two accelerators", seconds(search))
     fresh = [sys.executable, "-c", "import costpertoken"]
     report("import costpertoken, a new process", seconds(lambda: subprocess.run(fresh, check=True)))
+    simulate.main(report)
     tracemalloc.start()
     evaluate(deployed, isl, osl, batch, price)
     print(f"{'peak memory above the inputs':44s} {tracemalloc.get_traced_memory()[1] / 1e6:9.1f} MB")
