@@ -41,6 +41,7 @@ KEYS = {
     "residuals": ["left_out", "kind", "regime", "architecture"],
     "sources": ["id"],
     "techniques": ["technique", "quantity", "condition", "source"],
+    "traces": ["trace", "quantity"],
 }
 #: Tables with one value a row, whose unit stands beside it; the others carry it in the column's name and the codebook.
 LONG = [
@@ -53,6 +54,7 @@ LONG = [
     "measurements",
     "ownership",
     "techniques",
+    "traces",
 ]
 #: The date column of tables that have no as_of, and those without provenance of their own.
 DATE_COLUMN = {"api_price_history": "effective_from", "gpu_price_history": "seen_on"}
