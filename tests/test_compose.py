@@ -14,7 +14,7 @@ from costpertoken import tables
 from costpertoken.answers import baseline, compose, levers, together
 from costpertoken.answers.estimate import deployment, headline_price
 from costpertoken.model.counts import count
-from costpertoken.model.levers import byte_floor_s, compute_floor_s, schedule
+from costpertoken.model.levers import byte_floor_s, compute_floor_s
 from costpertoken.model.records import InputError, Workload
 from costpertoken.model.setup import run, setups_of
 from costpertoken.model.transformer import weight_bytes
@@ -205,7 +205,7 @@ LOSSLESS = ("gptq", "weights:format=fp8", "fp8", "cache:format=fp8", "mqa", "pag
 @settings(max_examples=150, deadline=None)
 def test_at_a_fixed_batch_a_lever_gains_at_most_what_it_frees(start, name):
     if name == "continuous-batching":
-        start = schedule(start, kind="static")
+        start = replace(start, schedule="static")
     pulled = levers.parse(name)
     after = levers.pull(start, [pulled])
     batches = [float(run(one).pools[0][1].batch) for one in (start, after)]

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from costpertoken.fleet.pools import Pools
 from costpertoken.model.counts import Counts
-from costpertoken.model.pools import Pools
 from costpertoken.model.roofline import Step
 from costpertoken.model.serving import Capacity, Serving
 from costpertoken.model.units import SUFFIXES
 from costpertoken.money.cost import UnitCost
 
 LIB = Path(__file__).resolve().parents[1] / "lib"
-MODEL_ORDER = ["units", "cpu", "door", "records", "transformer", "counts", "roofline", "terms", "serving", "pools", "speculation",
+MODEL_ORDER = ["units", "cpu", "door", "records", "transformer", "counts", "roofline", "serving", "speculation",
                "setup", "levers", "audio"]  # fmt: skip
 #: A room of costpertoken -> the rooms it may import (its own aside).
 MAY = {
@@ -31,7 +31,7 @@ MAY = {
     "charttext": {"model", "prose"},
     "prose": {"model"},
     "cli": {"model", "money", "fleet", "evidence", "answers", "feeds", "tables", "charts", "prose", "parameters"},
-    "__init__": {"model", "money", "tables", "charts", "prose", "parameters"},
+    "__init__": {"model", "money", "fleet", "tables", "charts", "prose", "parameters"},
 }
 HEAVY = {"pandas", "altair", "click", "rich"}
 FILES = sorted(LIB.rglob("*.py"))

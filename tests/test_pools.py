@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from given import DEPLOYMENT, IDEAL, MODEL
 
-from costpertoken.model import pools, roofline, serving
+from costpertoken.fleet import pools
+from costpertoken.model import roofline, serving
 from costpertoken.model.records import InputError
 
 LENGTHS = {"input_tokens": 1000.0, "output_tokens": 100.0}

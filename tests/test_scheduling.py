@@ -8,7 +8,7 @@ import pytest
 
 from costpertoken import Workload, allocate, serve, tables
 from costpertoken.answers import scheduling
-from costpertoken.model.pools import disaggregate
+from costpertoken.fleet.pools import disaggregate
 from costpertoken.model.serving import serve_static
 
 DEPLOYED = tables.deployment("llama-3.1-70b", "h100-sxm", weights="fp8", tp=2)

@@ -12,11 +12,11 @@ from costpertoken.answers.estimate import deployment
 from costpertoken.fleet import simulate as fleet
 from costpertoken.fleet.arrivals import synthetic
 from costpertoken.fleet.simulate import Policy, simulate_terms
+from costpertoken.fleet.terms import Terms
 from costpertoken.fleet.trace import Trace
 from costpertoken.model.records import InputError, Workload
 from costpertoken.model.serving import serve
 from costpertoken.model.setup import Setup, run
-from costpertoken.model.terms import Terms
 
 TERMS = Terms(
     token_s=1e-3 + 1e-5 * np.arange(20_001) ** 1.1, decode_s=1e-4 + 3e-5 * np.arange(300.0), cache_token_s=1e-6, pair_s=1e-8,

@@ -7,9 +7,9 @@ import pytest
 from costpertoken import Workload, tables
 from costpertoken.answers import scheduling, simulated
 from costpertoken.fleet.simulate import Policy, simulate_terms, summary
+from costpertoken.fleet.terms import Terms
 from costpertoken.fleet.trace import Trace
 from costpertoken.model.roofline import step
-from costpertoken.model.terms import Terms
 
 DEPLOYED = tables.deployment("llama-3.1-70b", "h100-sxm", weights="fp8", tp=2)
 WORK = Workload(input_tokens=1000, output_tokens=300)

@@ -13,7 +13,6 @@ from costpertoken import Workload
 from costpertoken.answers import compose, speculate
 from costpertoken.answers.estimate import deployment
 from costpertoken.model import speculation as drafts
-from costpertoken.model.levers import speculate as pulled
 from costpertoken.model.setup import Setup
 
 PLACED = replace(DEPLOYMENT, efficiency=replace(IDEAL, max_batch=1e9))
@@ -138,7 +137,7 @@ def test_the_frontier_takes_the_cheapest_guess_at_each_batch():
     assert found["batch"].max() == 2000.0  # a million do not fit
     row = found[(found["way"] == "chain") & (found["batch"] == 30.0)].iloc[0]
     at = replace(base, workload=replace(base.workload, concurrency=30.0))
-    each = {n: compose.cost(pulled(at, speculation=chain(0.7, n)), 2.0) for n in (1, 2, 4, 8)}
+    each = {n: compose.cost(replace(at, speculation=chain(0.7, n)), 2.0) for n in (1, 2, 4, 8)}
     assert row["usd"] == pytest.approx(min(each.values())) and row["verified"] == min(each, key=each.get)
     plain = found[(found["way"] == "none") & (found["batch"] == 30.0)]["usd"].iloc[0]
     served = float(speculate.served_gain(at, chain(0.7, int(row["verified"]))))

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from costpertoken import tables
 from costpertoken.model import speculation as drafts
 from costpertoken.model.counts import count
-from costpertoken.model.levers import speculate
 from costpertoken.model.records import InputError, Workload
 from costpertoken.model.roofline import step, step_of
 from costpertoken.model.setup import Setup, run
@@ -32,7 +31,7 @@ def chain(acceptance=0.8, draft_tokens=4, draft=SMALL):
 
 
 def pool(speculation=None, setup=PLAIN):
-    return run(speculate(setup, speculation=speculation)).pools[0][1]
+    return run(replace(setup, speculation=speculation)).pools[0][1]
 
 
 def at_batch(batch, speculation=None, **lengths):

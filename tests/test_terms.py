@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from costpertoken.answers.estimate import deployment
+from costpertoken.fleet.terms import terms
 from costpertoken.model.roofline import step
-from costpertoken.model.terms import terms
 from costpertoken.model.transformer import windowed_tokens
 
 PLACED = [

@@ -5,7 +5,7 @@
 
 import importlib
 
-from costpertoken.model.pools import Pools, disaggregate
+from costpertoken.fleet.pools import Pools, disaggregate
 from costpertoken.model.records import (
     Accelerator,
     Deployment,

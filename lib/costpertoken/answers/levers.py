@@ -46,7 +46,7 @@ def in_formats(setup: Setup, **changed) -> Setup:
     at = setup.deployment
     precision = replace(at.precision, **changed)
     found = tables.efficiency(at.accelerator, precision, engine=at.engine)
-    return change.quantize(setup, precision=precision, efficiency=found)
+    return replace(setup, deployment=replace(at, precision=precision, efficiency=found))
 
 
 def stored(setup: Setup, *, format: str) -> Setup:
@@ -81,7 +81,7 @@ def drafted(setup: Setup, *, draft: str, **levels) -> Setup:
     """A smaller model of data/models.csv drafts, on the same accelerators in the same formats."""
     small = beside(setup, draft)
     made = drafts.with_draft_model(small, acceptance=levels["acceptance"], draft_tokens=levels["draft_tokens"])
-    return change.speculate(setup, speculation=made)
+    return replace(setup, speculation=made)
 
 
 def beside(setup: Setup, model_id: str):
@@ -92,12 +92,12 @@ def beside(setup: Setup, model_id: str):
 
 def headed(setup: Setup, **levels) -> Setup:
     """Medusa's heads on the model."""
-    return change.speculate(setup, speculation=drafts.with_heads(setup.deployment, **levels))
+    return replace(setup, speculation=drafts.with_heads(setup.deployment, **levels))
 
 
 def layered(setup: Setup, **levels) -> Setup:
     """EAGLE's layer on the model."""
-    return change.speculate(setup, speculation=drafts.with_layer(setup.deployment, **levels))
+    return replace(setup, speculation=drafts.with_layer(setup.deployment, **levels))
 
 
 def routed(setup: Setup, *, small: str, router_params_b: float, share: float = 1.0, escalated: float) -> Setup:
@@ -106,7 +106,7 @@ def routed(setup: Setup, *, small: str, router_params_b: float, share: float = 1
     flop = 2.0 * router_params_b * GIGA * setup.workload.input_tokens
     router_s = flop / (peak_flop_per_s(at, "dense") * at.efficiency.dense_peak)
     router = Router(small=beside(setup, small), share=share, escalated=escalated, router_s=router_s)
-    return change.route(setup, router=router)
+    return replace(setup, router=router)
 
 
 def whole(function: Callable, **fixed) -> Callable[..., Setup]:
@@ -129,11 +129,11 @@ NAMED: dict[str, tuple] = {
     "weights": ("weights stored in another format", ("weights",), stored, ("format",)),
     "activations": ("products in another format", ("products",), multiplied, ("format",)),
     "cache": ("cache in another format", ("cache",), cached, ("format",)),
-    "flash-attention": ("FlashAttention", ("scores",), change.fuse_attention, ()),
+    "flash-attention": ("FlashAttention", ("scores",), partial(replace, score_passes=0.0), ()),
     "paging": ("PagedAttention", ("memory",), whole(change.page), ()),
     "prefix-caching": ("prefix caching", ("prefixes",), change.cache_prefixes, ()),
-    "continuous-batching": ("continuous batching", ("schedule",), partial(change.schedule, kind="continuous"), ()),
-    "chunked-prefill": ("continuous batching with chunked prefill", ("schedule",), partial(change.schedule, kind="chunked"), ()),
+    "continuous-batching": ("continuous batching", ("schedule",), partial(replace, schedule="continuous"), ()),
+    "chunked-prefill": ("continuous batching with chunked prefill", ("schedule",), partial(replace, schedule="chunked"), ()),
     "speculation": ("speculative decoding with a draft model", ("speculation",), drafted, ("draft",)),
     "medusa": ("Medusa", ("speculation",), headed, ()),
     "eagle": ("EAGLE", ("speculation",), layered, ()),

@@ -5,8 +5,8 @@ import pandas as pd
 from scipy.special import ndtr
 
 from costpertoken.evidence.checks.batching import request_flop
+from costpertoken.fleet.pools import disaggregate
 from costpertoken.model.counts import peak_flop_per_s
-from costpertoken.model.pools import disaggregate
 from costpertoken.model.records import Deployment, Workload
 from costpertoken.model.serving import serve
 from costpertoken.model.setup import Setup, longest_tokens, pool

@@ -17,7 +17,6 @@ from costpertoken.answers.estimate import degrees_of
 from costpertoken.answers.estimate import deployment as placed_on
 from costpertoken.model import speculation as drafts
 from costpertoken.model.counts import Counts, count
-from costpertoken.model.levers import speculate
 from costpertoken.model.records import Deployment
 from costpertoken.model.roofline import held_tokens, step_of
 from costpertoken.model.serving import batch_limit
@@ -89,7 +88,7 @@ def gain(target: Deployment, speculation: Speculation, *, batch, context_tokens)
 
 def served_gain(setup: Setup, speculation: Speculation):
     """Accelerator seconds of a request without speculation over those with it, its prompt included."""
-    plain, fast = run(setup), run(speculate(setup, speculation=speculation))
+    plain, fast = run(setup), run(replace(setup, speculation=speculation))
     return sum(plain.accelerator_s) / sum(fast.accelerator_s)
 
 
@@ -227,7 +226,7 @@ def frontier(setup: Setup, ways: dict[str, list[Speculation | None]], *, batch, 
     frames = []
     at = replace(setup, workload=replace(setup.workload, concurrency=batch))
     for way, tried in ways.items():
-        outs = [run(speculate(at, speculation=one)) for one in tried]
+        outs = [run(replace(at, speculation=one)) for one in tried]
         usd = np.array([usd_of(out, at, usd_per_hour) for out in outs])
         fits = np.array([out.pools[0][1].batch >= batch * (1 - 1e-9) for out in outs])
         best = np.argmin(np.where(fits, usd, np.inf), axis=0)

@@ -34,11 +34,11 @@ from costpertoken.fleet.state import (
     looks_of,
     new_state,
 )  # fmt: skip
+from costpertoken.fleet.terms import Terms, terms
 from costpertoken.fleet.trace import Trace
 from costpertoken.model.counts import count
 from costpertoken.model.records import Deployment, InputError, at_least, check
 from costpertoken.model.serving import capacity, held_tokens
-from costpertoken.model.terms import Terms, terms
 from costpertoken.model.units import HOUR_S, MTOK
 
 SCHEDULES = ("static", "dynamic", "continuous", "chunked")

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from costpertoken.fleet.terms import Terms
 from costpertoken.fleet.trace import Trace
-from costpertoken.model.terms import Terms
 
 #: `n`, whole numbers: the next request to come, those sent back, prompts in progress (a ring), the order of admission, heaps,
 #: decode steps so far, sequences and tokens in the engine, blocks, the order of eviction, counts, the timeline.

@@ -6,10 +6,10 @@ What a lever gains is found by `setup.run` after it: a lever that changes nothin
 from dataclasses import replace
 
 from costpertoken.model.counts import count
-from costpertoken.model.records import Efficiency, InputError, Model, Precision, check_range
+from costpertoken.model.records import InputError, Model, check_range
 from costpertoken.model.roofline import held_tokens
-from costpertoken.model.setup import Memory, Router, Setup
-from costpertoken.model.speculation import Speculation, accepted_tokens
+from costpertoken.model.setup import Memory, Setup
+from costpertoken.model.speculation import accepted_tokens
 from costpertoken.model.transformer import experts_touched_share
 
 
@@ -18,11 +18,6 @@ def grouped_bits(*, bits, group_size, scale_bits, zero_bits):
     check_range("bits", bits, low=1, high=32)
     check_range("group_size", group_size, low=1)
     return bits + (scale_bits + zero_bits) / group_size
-
-
-def quantize(setup: Setup, *, precision: Precision, efficiency: Efficiency) -> Setup:
-    """Other formats of weights, products or cache; efficiency: the engine's constants for them."""
-    return replace(setup, deployment=replace(setup.deployment, precision=precision, efficiency=efficiency))
 
 
 def with_model(setup: Setup, *, model: Model) -> Setup:
@@ -66,28 +61,8 @@ def cache_prefixes(setup: Setup, *, cached_share, n_prefixes) -> Setup:
 
 
 def write_scores(setup: Setup, *, passes) -> Setup:
-    """Attention that writes its scores to memory and reads them again, before fused kernels."""
+    """Attention that writes its scores to memory and reads them again; none: fused (FlashAttention, arXiv 2205.14135)."""
     return replace(setup, score_passes=passes)
-
-
-def fuse_attention(setup: Setup) -> Setup:
-    """FlashAttention (arXiv 2205.14135): scores never leave the chip; the FLOP are the same."""
-    return replace(setup, score_passes=0.0)
-
-
-def schedule(setup: Setup, *, kind: str) -> Setup:
-    """How prompts and answers share the engine, one of setup.SCHEDULES."""
-    return replace(setup, schedule=kind)
-
-
-def speculate(setup: Setup, *, speculation: Speculation) -> Setup:
-    """Draft and verify."""
-    return replace(setup, speculation=speculation)
-
-
-def route(setup: Setup, *, router: Router) -> Setup:
-    """A smaller model for a share of the requests, in a pool of its own."""
-    return replace(setup, router=router)
 
 
 def compute_floor_s(setup: Setup):
@@ -123,6 +98,5 @@ def byte_floor_s(setup: Setup, *, batch):
     yielded = accepted_tokens(acceptance=drafts.acceptance, draft_tokens=drafts.draft_tokens) if drafts else 1.0
     touched = experts_touched_share(batch, counts.n_experts, counts.n_experts_active)
     read = counts.dense_bytes + counts.head_bytes + counts.expert_bytes * touched
-    n_accelerators = counts.tp * counts.dp
-    rounds = setup.workload.output_tokens / yielded
-    return rounds * n_accelerators * read / (counts.memory_bytes_per_s * batch) + cache_floor_s(setup)
+    reading_s = setup.workload.output_tokens / yielded * read / counts.memory_bytes_per_s
+    return counts.tp * counts.dp * reading_s / batch + cache_floor_s(setup)

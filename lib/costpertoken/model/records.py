@@ -107,9 +107,7 @@ class Efficiency:
     expert_peak: float = at_least(0.01, below=2.0)
     head_peak: float = at_least(0.01, below=2.0)
     attention_peak: float = at_least(0.001, below=2.0)
-    overlap: float = at_least(
-        0.0, below=1.0
-    )  # share of the shorter of reading and multiplying that hides behind the longer
+    overlap: float = at_least(0.0, below=1.0)  # share of the shorter of reading and multiplying that is hidden
     activation_passes: float = at_least(0.0)  # times a token's activations cross memory in a layer
     activation_replicated: float = at_least(0.0, below=1.0)  # share of them that tensor parallelism does not split
     link_bandwidth: float = at_least(0.001, below=2.0)

@@ -91,10 +91,9 @@ class Outcome:
 
 def longest_tokens(*, output_tokens, output_cv, batch):
     """Expected longest answer of a batch, lengths being lognormal: the mean of Q(u^(1/b)) over u, Q the quantile function."""
-    sigma = np.sqrt(np.log1p(np.square(output_cv)))
+    sigma = np.expand_dims(np.sqrt(np.log1p(np.square(output_cv))), -1)
     normal = ndtri(QUANTILES ** (1.0 / np.expand_dims(np.asarray(batch, dtype=float), -1)))
-    drawn = np.exp(np.expand_dims(np.asarray(sigma), -1) * normal - 0.5 * np.expand_dims(np.asarray(sigma), -1) ** 2)
-    return output_tokens * np.maximum(np.mean(drawn, axis=-1), 1.0)
+    return output_tokens * np.maximum(np.mean(np.exp(sigma * normal - 0.5 * sigma**2), axis=-1), 1.0)
 
 
 def private_tokens(setup: Setup, longest):

@@ -24,13 +24,8 @@ def attention_parameters(model: Model) -> float:
     d, H, K, h = model.d_model, model.n_heads, model.n_kv_heads, model.head_dim
     if model.attention != "mla":
         return d * H * h + 2 * d * K * h + H * h * d
-    q_rank, kv_rank, nope, rope, v = (
-        model.mla_q_lora_rank,
-        model.mla_kv_lora_rank,
-        model.mla_nope_dim,
-        model.mla_rope_dim,
-        model.mla_v_dim,
-    )
+    q_rank, kv_rank = model.mla_q_lora_rank, model.mla_kv_lora_rank
+    nope, rope, v = model.mla_nope_dim, model.mla_rope_dim, model.mla_v_dim
     queries = q_rank * (d + H * (nope + rope)) if q_rank else d * H * (nope + rope)
     keys_values = d * (kv_rank + rope) + kv_rank * H * (nope + v)
     return queries + keys_values + H * v * d

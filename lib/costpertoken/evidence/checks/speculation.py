@@ -11,7 +11,6 @@ from costpertoken.evidence.claims import check
 from costpertoken.evidence.ratios import ratio_band
 from costpertoken.evidence.scenario import placed, spread
 from costpertoken.model import speculation as drafts
-from costpertoken.model.levers import speculate
 from costpertoken.model.records import Workload
 from costpertoken.model.setup import Setup, run
 
@@ -52,7 +51,7 @@ def speed_up(*, model, accelerator, weights, tp, batch, input_tokens, output_tok
     """Seconds of a request without speculation over those with it, prompt included, with as many requests in flight."""
     setup, alone_s = plain(model, accelerator, weights, tp, batch, input_tokens, output_tokens)
     tried = speculations(setup.deployment, verified_tokens=verified_tokens, **guess)
-    times = [request_s(speculate(setup, speculation=one)) for one in tried]
+    times = [request_s(replace(setup, speculation=one)) for one in tried]
     return spread(alone_s / float(np.fmin.reduce(times)), ratio_band("loads"))
 
 
