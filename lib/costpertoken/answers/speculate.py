@@ -236,3 +236,13 @@ def frontier(setup: Setup, ways: dict[str, list[Speculation | None]], *, batch, 
         columns = {"way": way, "batch": batch, "tpot_ms": tpot_ms, "usd": usd[pick], "verified": verified}
         frames.append(pd.DataFrame(columns)[fits[pick]])
     return pd.concat(frames, ignore_index=True)
+
+
+def chain(draft: Deployment, draft_tokens, *, acceptance) -> Speculation:
+    """A draft model's chain of guesses."""
+    return drafts.with_draft_model(draft, acceptance=acceptance, draft_tokens=draft_tokens)
+
+
+def in_words(batch: float) -> str:
+    """A break-even batch in words."""
+    return "any" if np.isinf(batch) else "none" if np.isnan(batch) else f"{batch:,.0f}"
