@@ -3,25 +3,28 @@
 import numpy as np
 
 from costpertoken.fleet.compiled import compiled
-from costpertoken.fleet.loop import look, windowed
+from costpertoken.fleet.loop import look, sample, windowed
 from costpertoken.fleet.state import (
     ADMITTED,
     ANSWER,
     ARRIVAL,
     BUSY,
+    CONTEXT,
     FINISH,
     FIRST,
     FORMED,
-    ITERATIONS,
+    FREE,
+    NEXT,
     NOW,
     PROMPT,
     REFUSED,
+    RUNNING,
     SLOT,
 )
 
 
 @compiled
-def run(s, rules, looks, window_s):
+def run(s, rules, looks, window_s, slots):
     """Serve every request that is not refused; s.x[FORMED] gathers the slot-seconds of the batches as formed."""
     batch, at = np.zeros(rules.max_batch, np.int64), 0
     while True:
@@ -29,48 +32,56 @@ def run(s, rules, looks, window_s):
             at += 1
         if at == s.f.shape[0]:
             return
-        s.x[NOW] = max(s.x[NOW], opened(s, rules, at, window_s))
+        s.x[NOW] = max(s.x[NOW], opened(s, slots, at, window_s))
         size, at = form(s, rules, at, batch)
-        fill(s, looks, batch[:size])
+        s.n[NEXT] = at
+        fill(s, rules, looks, batch[:size])
         decode(s, rules, looks, batch[:size])
+        s.n[RUNNING], s.n[FREE] = 0, rules.units
 
 
 @compiled
-def opened(s, rules, at, window_s):
+def opened(s, slots, at, window_s):
     """When a batch that begins with a request may start: full, or the window after its arrival, whichever is first."""
-    waits, last = s.f[at, ARRIVAL] + window_s, at + rules.max_batch - 1
-    return min(waits, s.f[last, ARRIVAL]) if last < s.f.shape[0] else waits
+    waits, size = s.f[at, ARRIVAL] + window_s, 0
+    for i in range(at, s.f.shape[0]):
+        if s.f[i, ARRIVAL] > waits:
+            break
+        size += s.r[i, REFUSED] == 0
+        if size == slots:
+            return s.f[i, ARRIVAL]
+    return waits
 
 
 @compiled
-def stretch(rules, prompts, size, longest):
-    """Blocks of a batch of `size`: a reserved stretch each, else each prompt with the longest answer."""
+def stretch(s, rules, batch, longest):
+    """Blocks of a batch: a reserved stretch each, else each prompt with the longest answer."""
     if rules.reserved:
-        return size * rules.reserved
-    return -(-(prompts + size * longest) // rules.block_tokens) + size
+        return batch.size * rules.reserved
+    held = 0
+    for who in batch:
+        held += -(-(s.r[who, PROMPT] + longest) // rules.block_tokens)
+    return held
 
 
 @compiled
 def form(s, rules, at, batch):
     """(size, next request) of a batch of those that have come, in order, as many as slots and memory take."""
-    size, prompts, longest = 0, 0, 0
-    while at < s.f.shape[0] and size < rules.max_batch:
-        if s.r[at, REFUSED]:
-            at += 1
-            continue
-        tried = max(longest, s.r[at, ANSWER])
-        full = stretch(rules, prompts + s.r[at, PROMPT], size + 1, tried) > rules.units
-        if s.f[at, ARRIVAL] > s.x[NOW] or (full and size):
-            break
-        batch[size], prompts, longest = at, prompts + s.r[at, PROMPT], tried
-        s.f[at, ADMITTED] = s.x[NOW]
-        size, at = size + 1, at + 1
+    size, longest = 0, 0
+    while at < s.f.shape[0] and size < rules.max_batch and s.f[at, ARRIVAL] <= s.x[NOW]:
+        if s.r[at, REFUSED] == 0:
+            batch[size], tried = at, max(longest, s.r[at, ANSWER])
+            if size and stretch(s, rules, batch[: size + 1], tried) > rules.units:
+                break
+            size, longest = size + 1, tried
+            s.f[at, ADMITTED] = s.x[NOW]
+        at += 1
     return size, at
 
 
 @compiled
-def fill(s, looks, batch):
-    """All prompts in one step, which makes each one's first token."""
+def fill(s, rules, looks, batch):
+    """All prompts in one step, which makes each one's first token; the memory of the whole batch is taken."""
     tokens, pairs = 0, 0.0
     for who in batch:
         tokens += s.r[who, PROMPT]
@@ -78,8 +89,10 @@ def fill(s, looks, batch):
     seconds = look(looks.token_s, tokens) + look(looks.decode_s, 0) + looks.pair_s * pairs
     s.x[NOW] += seconds
     s.x[BUSY] += seconds
-    s.n[ITERATIONS] += 1
     s.f[batch, FIRST] = s.x[NOW]
+    s.n[RUNNING], s.n[CONTEXT] = batch.size, tokens
+    s.n[FREE] = rules.units - stretch(s, rules, batch, np.max(s.r[batch, ANSWER]))
+    sample(s, rules, seconds)
 
 
 @compiled
@@ -102,8 +115,9 @@ def decode(s, rules, looks, batch):
         s.x[BUSY] += seconds
         s.x[SLOT] += seconds * (size - done)
         s.x[FORMED] += seconds * size
-        s.n[ITERATIONS] += 1
+        s.n[CONTEXT] += size - done
         context += size
+        sample(s, rules, seconds)
 
 
 @compiled

@@ -44,6 +44,8 @@ from costpertoken.model.units import HOUR_S, MTOK
 SCHEDULES = ("static", "dynamic", "continuous", "chunked")
 #: Simulation.status: 0 served, otherwise why not.
 STATUS = ("served", "longer than the model's context", "longer than the cache", "longer than the reserved stretch")
+#: Tokens of a step up to which its time is tabulated; beyond them it goes on in a straight line.
+LEAST_TABLE, MOST_TABLE = 2**14, 2**18
 #: Tokens of a cache that never binds.
 ENDLESS = 1e15
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
@@ -100,8 +102,8 @@ def policy_of(deployment: Deployment, *, schedule: str, max_batch: int | None = 
     """A policy with the memory, the context and the batch that a deployment has (of one replica, all ranks together)."""
     counts, engine = count(deployment), deployment.efficiency
     tokens = capacity(deployment).cache_bytes / counts.cache_bytes_per_token * counts.pp * counts.dp
-    windowed = counts.window_share > 0  # layers with a window hold less than every token
-    share = held_tokens(counts, counts.max_context) / counts.max_context if windowed else 1.0
+    windowed = held_tokens(counts, counts.max_context) / counts.max_context if counts.window_share > 0 else 1.0
+    share = engine.window_held + (1.0 - engine.window_held) * windowed  # kept of a token, as in `room_of`
     most = int(engine.max_batch * counts.dp) if max_batch is None else max_batch
     held = {"cache_tokens": float(tokens / share), "max_context": float(counts.max_context)}
     return Policy(schedule=schedule, max_batch=most, **(held | knobs))
@@ -109,7 +111,10 @@ def policy_of(deployment: Deployment, *, schedule: str, max_batch: int | None = 
 
 def simulate(trace: Trace, deployment: Deployment, policy: Policy) -> Simulation:
     """Serve a trace on one replica of a deployment. Requests that no empty engine could hold are refused, with their status."""
-    found = simulate_terms(trace, terms(deployment), policy)
+    most = min(int(policy.max_batch), trace.arrival_s.size) * int(
+        trace.input_tokens.max()
+    )  # tokens of a step of whole prompts
+    found = simulate_terms(trace, terms(deployment, most_tokens=int(np.clip(most, LEAST_TABLE, MOST_TABLE))), policy)
     n_accelerators = int(deployment.tp * deployment.pp * deployment.dp)
     return replace(found, n_accelerators=n_accelerators, ttft_base_s=float(deployment.efficiency.ttft_base_s))
 
@@ -119,7 +124,8 @@ def simulate_terms(trace: Trace, taken: Terms, policy: Policy) -> Simulation:
     status, rules = statuses(trace, policy), rules_of(trace, policy)
     state, looks = new_state(trace, status > 0, rules), looks_of(taken)
     if policy.schedule in ("static", "dynamic"):
-        batches.run(state, rules, looks, policy.window_s if policy.schedule == "dynamic" else 0.0)
+        window_s = policy.window_s if policy.schedule == "dynamic" else 0.0
+        batches.run(state, rules, looks, window_s, int(min(policy.max_batch, ENDLESS)))
     else:
         loop.run(state, rules, looks)
         state.x[FORMED] = state.x[SLOT]

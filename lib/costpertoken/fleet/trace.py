@@ -55,7 +55,9 @@ def check(trace: Trace) -> None:
         raise InputError(
             f"trace {trace.name}, request {bad[0] + 1} comes before the one above it; expected order of arrival"
         )
-    if trace.prefix_starts.size != n + 1 or trace.prefix_starts[-1] != trace.prefix_ids.size:
+    starts, ids = trace.prefix_starts, trace.prefix_ids
+    fits = starts.size == n + 1 and starts[0] == 0 and starts[-1] == ids.size and (np.diff(starts) >= 0).all()
+    if not fits or (ids < 0).any():
         raise InputError(
             f"trace {trace.name}: prefix_starts do not fit {n} requests and {trace.prefix_ids.size} prefix blocks"
         )
