@@ -2,10 +2,8 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from costpertoken.fleet.arrivals import LENGTHS, at_rate, resampled, synthetic
+from costpertoken.fleet.arrivals import LENGTHS, synthetic
 from costpertoken.model.records import InputError
 
 N = 40_000
@@ -81,18 +79,6 @@ def test_prompts_of_a_group_begin_alike():
     assert (trace.input_tokens > 64).all()
 
 
-@given(rate=st.floats(0.01, 1e4), n=st.integers(2, 300), seed=st.integers(0, 99))
-@settings(max_examples=50, deadline=None)
-def test_resampling_keeps_requests_whole_and_gives_the_rate(rate, n, seed):
-    base = synthetic(n_requests=60, input_tokens={"mean": 100}, output_tokens={"mean": 50}, rate_per_s=2.0, seed=seed)
-    known = set(zip(base.input_tokens, base.output_tokens, strict=True))
-    made = resampled(base, n_requests=n, rate_per_s=rate, seed=seed)
-    assert set(zip(made.input_tokens, made.output_tokens, strict=True)) <= known
-    faster = at_rate(base, rate_per_s=rate)
-    assert 59 / (faster.arrival_s[-1] - faster.arrival_s[0]) == pytest.approx(rate)
-    assert np.array_equal(faster.output_tokens, base.output_tokens)
-
-
 @pytest.mark.parametrize(
     "bad, words",
     [
@@ -111,8 +97,3 @@ def test_resampling_keeps_requests_whole_and_gives_the_rate(rate, n, seed):
 def test_bad_knobs_are_refused(bad, words):
     with pytest.raises(InputError, match=words):
         synthetic(**({"n_requests": 10, "rate_per_s": 1.0} | SHORT | bad))
-
-
-def test_a_trace_without_a_rate_cannot_be_sped_up():
-    with pytest.raises(InputError, match="no rate to change"):
-        at_rate(synthetic(n_requests=5, **SHORT, arrivals="backlog"), rate_per_s=2.0)

@@ -80,7 +80,7 @@ def compose(baseline: Setup, levers: Sequence[Lever], *, usd_per_hour: float) ->
             if np.any(np.isnan(value)):
                 with_them = "with " + ", ".join(one.name for one in some) if some else "baseline"
                 raise InputError(
-                    f"{with_them}: {reason(setup)}; expected a deployment that serves every subset of {names}"
+                    f"{with_them}: {reason(setup)}; expected a deployment that serves every subset of {', '.join(names)}"
                 )
             found[frozenset(one.name for one in some)] = value
     return Composition(baseline=baseline, levers=tuple(levers), usd_per_hour=usd_per_hour, usd=found)

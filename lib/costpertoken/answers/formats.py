@@ -8,6 +8,7 @@ import pandas as pd
 
 from costpertoken import tables
 from costpertoken.answers import estimate as one
+from costpertoken.answers.sensitivity import moved_alike
 from costpertoken.model import transformer
 from costpertoken.model.counts import math_format, peak_flop_per_s
 from costpertoken.model.records import Deployment, Workload
@@ -20,8 +21,6 @@ FORMATS = {"fp32": "FP32", "bf16": "BF16", "fp8": "FP8", "int8": "INT8", "int4":
 NARROW = ("fp8", "int8", "int4", "fp4")
 #: Engine family of the measured pairs.
 MEASURED_UNDER = "tensorrt-llm"
-#: Constants that are shares of a whole.
-SHARES = ("overlap", "memory_usable", "output_reserved", "activation_replicated", "window_held")
 #: What a narrower format changes, in the order in which it is changed here.
 CAUSES = ("fewer bytes of weights", "faster products", "smaller cache", "larger batch in the memory freed")
 
@@ -103,13 +102,7 @@ def causes(base: Deployment, narrow: Deployment, workload: Workload) -> pd.DataF
 
 def cost_share(base: Deployment, narrow: Deployment, workload: Workload, **moved: float) -> float:
     """Cost in the narrow format over the base's; moved: constants of the engine for the base, moved alike for both."""
-    factors = {name: value / getattr(base.efficiency, name) for name, value in moved.items()}
-    costs = []
-    for at in (narrow, base):
-        changed = {name: getattr(at.efficiency, name) * factor for name, factor in factors.items()}
-        changed = {name: min(value, 1.0) if name in SHARES else value for name, value in changed.items()}
-        moved_at = replace(at, efficiency=replace(at.efficiency, **changed))
-        costs.append(float(usd(moved_at, workload, usd_per_hour=1.0)))
+    costs = [float(usd(moved_alike(at, base, **moved), workload, usd_per_hour=1.0)) for at in (narrow, base)]
     return costs[0] / costs[1]
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from costpertoken import tables
 from costpertoken.answers import levers
 from costpertoken.answers.compose import cost
-from costpertoken.answers.formats import SHARES
+from costpertoken.answers.sensitivity import moved_alike
 from costpertoken.evidence.checks.quantization import perplexity
 from costpertoken.model.counts import math_format
 from costpertoken.model.records import Deployment, Workload
@@ -109,12 +109,8 @@ def quality(methods: Iterable[str] = ("round-to-nearest", "gptq", "gptq-reordere
 
 def cost_ratio(base: Setup, words: str, **moved: float) -> float:
     """Cost of a token under a method over the base's; moved: constants of the base's engine, moved alike for both."""
-    factors = {name: value / getattr(base.deployment.efficiency, name) for name, value in moved.items()}
     costs = []
     for one in (quantized(base, words), base):
-        engine = one.deployment.efficiency
-        changed = {name: getattr(engine, name) * factor for name, factor in factors.items()}
-        held = {name: min(value, 1.0) if name in SHARES else value for name, value in changed.items()}
-        at = replace(one.deployment, efficiency=replace(engine, **held))
+        at = moved_alike(one.deployment, base.deployment, **moved)
         costs.append(float(sum(run(replace(one, deployment=at)).accelerator_s)))
     return costs[0] / costs[1]

@@ -66,6 +66,18 @@ def constant_ranges(deployed: Deployment) -> dict[str, tuple[float, float]]:
     return {name: span for name, span in both.items() if span[0] < span[1]}
 
 
+#: Constants that are shares of a whole.
+SHARES = ("overlap", "memory_usable", "output_reserved", "activation_replicated", "window_held")
+
+
+def moved_alike(at: Deployment, base: Deployment, **moved: float) -> Deployment:
+    """A deployment with constants of its engine changed by the factor by which `moved` changes the base's: what is compared in
+    other formats is then moved alike. Shares of a whole stay at most one."""
+    factors = {name: value / getattr(base.efficiency, name) for name, value in moved.items()}
+    changed = {name: getattr(at.efficiency, name) * factor for name, factor in factors.items()}
+    return with_constant(at, **{name: min(value, 1.0) if name in SHARES else value for name, value in changed.items()})
+
+
 def with_constant(deployed: Deployment, **changed: float) -> Deployment:
     """The deployment with some constants of its engine changed."""
     return replace(deployed, efficiency=replace(deployed.efficiency, **changed))

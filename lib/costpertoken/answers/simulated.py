@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from costpertoken.fleet.arrivals import synthetic
-from costpertoken.fleet.simulate import Simulation, latencies, policy_of, simulate, summary
+from costpertoken.fleet.simulate import QUANTILES, Simulation, latencies, policy_of, simulate, summary
 from costpertoken.fleet.trace import Trace
 from costpertoken.model.records import Deployment, Workload
 from costpertoken.model.roofline import step
@@ -17,7 +17,6 @@ N_TOKENS, FEWEST, MOST, BACKLOG = 800_000, 400, 2000, 3
 LOADS = (0.2, 0.4, 0.6, 0.8, 0.9, 0.95)
 #: Of a backlog's finishes, those between these shares are counted: the batch is full then.
 MIDDLE = (0.1, 0.9)
-QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
 
 def n_requests_of(work: Workload) -> int:

@@ -86,12 +86,6 @@ def gain(target: Deployment, speculation: Speculation, *, batch, context_tokens)
     return plain * yielded_tokens(speculation) / round_s(target, speculation, batch=batch, context_tokens=context_tokens)
 
 
-def served_gain(setup: Setup, speculation: Speculation):
-    """Accelerator seconds of a request without speculation over those with it, its prompt included."""
-    plain, fast = run(setup), run(replace(setup, speculation=speculation))
-    return sum(plain.accelerator_s) / sum(fast.accelerator_s)
-
-
 def best_length(make: Callable, target: Deployment, *, batch, context_tokens, longest: int = 16):
     """(levels, gain) at which `make(levels)` gains most, for each batch."""
     lengths = np.arange(1, longest + 1).reshape(-1, *[1] * np.ndim(batch))

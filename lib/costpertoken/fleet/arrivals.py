@@ -155,28 +155,3 @@ def grouped(
         "prefix_block_tokens": int(block_tokens),
         "input_tokens": longer,
     }
-
-
-def resampled(trace: Trace, *, n_requests: int, rate_per_s: float, seed: int = 0) -> Trace:
-    """Lengths drawn from a trace, prompt and answer together, with Poisson arrivals at another rate; prefixes are dropped."""
-    check_range("rate_per_s", rate_per_s, exclusive=True)
-    draw = np.random.default_rng(seed)
-    row = draw.integers(0, trace.arrival_s.size, int(n_requests))
-    at = poisson(draw, int(n_requests), rate_per_s=rate_per_s)
-    return Trace(
-        arrival_s=at,
-        input_tokens=trace.input_tokens[row],
-        output_tokens=trace.output_tokens[row],
-        name=f"{trace.name} resampled",
-    )
-
-
-def at_rate(trace: Trace, *, rate_per_s: float) -> Trace:
-    """The same requests in the same order, the clock run faster or slower to the wanted mean rate."""
-    check_range("rate_per_s", rate_per_s, exclusive=True)
-    span_s = trace.arrival_s[-1] - trace.arrival_s[0]
-    own = (trace.arrival_s.size - 1) / span_s if span_s > 0 else 0.0
-    if not own:
-        raise InputError(f"trace {trace.name}: all requests come at once, so it has no rate to change")
-    fields = {name: getattr(trace, name) for name in Trace.__dataclass_fields__ if name != "arrival_s"}
-    return Trace(arrival_s=(trace.arrival_s - trace.arrival_s[0]) * own / rate_per_s, **fields)
