@@ -21,7 +21,9 @@ def test_great_circles():
     assert network.great_circle_km((90, 0), (-90, 55)) == pytest.approx(np.pi * 6371)
     users = [LONDON, SYDNEY]
     assert network.nearest_km(users, [LONDON, SYDNEY], [0.5, 0.5]) == 0
-    assert network.nearest_km(users, [ASHBURN, SYDNEY], [0.5, 0.5]) == pytest.approx(network.great_circle_km(LONDON, ASHBURN) / 2)
+    assert network.nearest_km(users, [ASHBURN, SYDNEY], [0.5, 0.5]) == pytest.approx(
+        network.great_circle_km(LONDON, ASHBURN) / 2
+    )
 
 
 def test_mean_distance_by_hand_and_by_integration():
@@ -51,4 +53,6 @@ def test_egress_by_hand():
 def test_weights_by_hand():
     assert network.transfer_s(size_bytes=70e9, link_bits_per_s=10e9) == 56
     # 70 GB to ten sites at 0.05 a GB are 35 USD, over 7 billion tokens
-    assert network.release_usd_per_mtok(weights_bytes=70e9, sites=10, usd_per_gb=0.05, tokens=7e9) == pytest.approx(0.005)
+    assert network.release_usd_per_mtok(weights_bytes=70e9, sites=10, usd_per_gb=0.05, tokens=7e9) == pytest.approx(
+        0.005
+    )
