@@ -5,6 +5,7 @@ the sense of `queueing`, each at its speed in a full batch, which is slower than
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -58,6 +59,7 @@ def occupancy(*, servers, wait_probability: float):
     return np.reshape(most, np.shape(servers))[()]
 
 
+@cache
 def replicas_for(*, load: float, slots: float, wait_probability: float) -> int:
     """The fewest replicas behind one queue that take a load (in full replicas) with at most wait_probability of waiting."""
     check_range("load", load, exclusive=True)
@@ -76,9 +78,20 @@ def replicas_for(*, load: float, slots: float, wait_probability: float) -> int:
 
 def seen_peak(demand: Demand, sites: int) -> float:
     """Peak over mean of one of n sites: in a grid of sites each has the zones of its column, and pools them."""
-    profile = profiles.week(peak_to_mean=demand.peak_to_mean)
-    width = demand.zone_hours / np.sqrt(sites)
-    return profiles.peak_to_mean(profiles.spread(profile, zones_used=ZONES, width_hours=width))
+    return spread_peak(demand.peak_to_mean, float(demand.zone_hours / np.sqrt(sites)))
+
+
+@cache
+def spread_peak(peak_to_mean: float, width_hours: float) -> float:
+    """Peak over mean of people spread evenly over zones of so many hours."""
+    profile = profiles.week(peak_to_mean=peak_to_mean)
+    return profiles.peak_to_mean(profiles.spread(profile, zones_used=ZONES, width_hours=width_hours))
+
+
+@cache
+def spares(needed: int, availability: float, target: float) -> int:
+    """`spares_for`, remembered."""
+    return spares_for(needed=needed, availability=availability, target=target)
 
 
 def availability(*, hours_between_failures, repair_hours, accelerators: int = 1):
@@ -97,11 +110,11 @@ def serve_from(demand: Demand, place: Place, sites: int) -> Sites:
     peak, mean = seen_peak(demand, sites), demand.load / sites
     each = replicas_for(load=mean * peak / demand.models, slots=demand.slots, wait_probability=demand.wait_probability)
     needed = demand.models * each
-    spares = spares_for(needed=needed, availability=place.availability, target=demand.target)
-    paid = needed + spares
+    spare = spares(needed, place.availability, demand.target)
+    paid = needed + spare
     bill = sites * (paid * place.usd_per_replica_hour + place.fixed_usd_per_hour)
     return Sites(
-        sites=sites, peak_to_mean=peak, needed=needed, spares=spares, utilisation=mean / paid, usd_per_hour=bill
+        sites=sites, peak_to_mean=peak, needed=needed, spares=spare, utilisation=mean / paid, usd_per_hour=bill
     )
 
 
