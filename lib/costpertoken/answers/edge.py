@@ -1,5 +1,6 @@
 """One fleet in the centre or n sites: what a replica makes, use and cost by sites, what distance adds, the best number."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -15,6 +16,8 @@ from costpertoken.evidence.checks.batching import request_flop
 from costpertoken.evidence.checks.centre_or_edge import TPOT_LIMIT_S, round_trip_s, waiting_usd_per_mtok
 from costpertoken.evidence.scenario import model_band, spread
 from costpertoken.fleet import network, sites
+from costpertoken.fleet.station import pooled, station
+from costpertoken.fleet.steady import most_per_s, most_requests_per_s
 from costpertoken.model.counts import peak_flop_per_s
 from costpertoken.model.records import Deployment, InputError
 from costpertoken.model.serving import serve
@@ -25,6 +28,8 @@ from costpertoken.money.machines import capacity_tok_per_s
 LENGTHS = {"input_tokens": 1000, "output_tokens": 500}
 #: Chance that a site has as many replicas up as its busiest hour needs.
 TARGET = 0.999
+#: Most tokens of a step, and a token of English with its space.
+BUDGET, TOKEN = 2048, " token"
 #: Numbers of sites that a curve is drawn through.
 MANY = tuple(int(n) for n in np.unique(np.round(np.geomspace(1, 300, 28))))
 
@@ -167,10 +172,32 @@ def best_sites(at: Case, *, area_km2: float, usd_per_hour: float) -> int:
     return int(found.loc[found["total"].idxmin(), "sites"])
 
 
-def egress(at: Case, *, event_bytes: float, tokens_per_event: float = 1.0) -> tuple[float, float]:
+def worth_needed(at: Case, *, area_km2: float) -> float:
+    """USD that an hour of a user's waiting must be worth before any number of edge sites beats the centre."""
+    found = with_waiting(at, area_km2=area_km2, usd_per_hour=1.0)
+    dearer, sooner = found["machines"] - found["machines"].iloc[0], found["waiting"].iloc[0] - found["waiting"]
+    return float((dearer[1:] / sooner[1:]).min())
+
+
+def carried(at: Case, replicas: int) -> float:
+    """Share of what so many replicas can finish that they carry, with steps as long as what is in flight makes them, nine
+    requests in ten within twice the TTFT of a full replica and the limit on each token."""
+    fleet = pooled(station(at.deployed, token_budget=BUDGET, slots=at.demand.slots, **LENGTHS), replicas)
+    return most_requests_per_s(fleet, ttft_s=2 * at.ttft_s, tpot_s=1.2 * TPOT_LIMIT_S)[0] / most_per_s(fleet)
+
+
+def event_bytes(tokens: int = 1) -> int:
+    """Bytes of one event of a streamed answer with so many tokens in it, as the usual interface writes it."""
+    choice = {"index": 0, "delta": {"content": TOKEN * tokens}, "logprobs": None, "finish_reason": None}
+    chunk = {"id": f"chatcmpl-{'0' * 24}", "object": "chat.completion.chunk", "created": 1764000000,
+             "model": "llama-3.1-70b-instruct", "choices": [choice]}  # fmt: skip
+    return len(f"data: {json.dumps(chunk, separators=(',', ':'))}\n\n")
+
+
+def egress(*, tokens_per_event: int = 1) -> tuple[float, float]:
     """(bytes that leave for a token, USD per million tokens at a hyperscaler's price of them)."""
     sent = network.sent_bytes_per_token(
-        event_bytes=event_bytes, tokens_per_event=tokens_per_event, packet_bytes=checks.PACKET_BYTES
+        event_bytes=event_bytes(tokens_per_event), tokens_per_event=tokens_per_event, packet_bytes=checks.PACKET_BYTES
     )
     price = places.own.prior("egress_price", "hyperscaler").value
     return float(sent), float(network.egress_usd_per_mtok(bytes_per_token=sent, usd_per_gb=price))

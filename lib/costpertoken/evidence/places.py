@@ -73,7 +73,12 @@ def _owned(folder: Path, accelerator_id: str, kind: str) -> Ownership:
 
 def places(accelerator_id: str, accelerators: int, **changed: float) -> tuple[sites.Place, sites.Place]:
     """(centre, edge site) for replicas of so many accelerators; changed: inputs of `given` that are not as they stand."""
-    at = {name: one.value for name, one in given(accelerator_id).items()} | changed
+    return _places(tables.data_dir(), accelerator_id, accelerators, tuple(sorted(changed.items())))
+
+
+@cache
+def _places(folder: Path, accelerator_id: str, accelerators: int, changed: tuple) -> tuple[sites.Place, sites.Place]:
+    at = {name: one.value for name, one in given(accelerator_id).items()} | dict(changed)
     both = {"purchase_usd": at["purchase_usd"], "cost_of_capital": at["cost_of_capital"]}
     dearer = {
         "pue": at["edge_pue"],

@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+from scipy.optimize import brentq
 
 from costpertoken.fleet import profiles
 from costpertoken.fleet.queueing import erlang_c, most_load, spares_for
 from costpertoken.model.records import at_least, check_range
 from costpertoken.model.units import HOURS_PER_YEAR, MONTHS_PER_YEAR
-
-#: Hours of zones in steps of which a pooled peak is computed.
-ZONES = 96
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +74,16 @@ def replicas_for(*, load: float, slots: float, wait_probability: float) -> int:
     return high
 
 
+@cache
+def exact_replicas(*, load: float, slots: float, wait_probability: float) -> float:
+    """The same with fractions of a replica: what the queue asks for before machines come whole."""
+
+    def surplus(n: float) -> float:
+        return wait_probability - erlang_c(servers=n * slots, load=load * slots)
+
+    return float(brentq(surplus, load, load + 2.0 + 20.0 * np.sqrt(load / slots) + 20.0 / slots, xtol=1e-9))
+
+
 def seen_peak(demand: Demand, sites: int) -> float:
     """Peak over mean of one of n sites: in a grid of sites each has the zones of its column, and pools them."""
     return spread_peak(demand.peak_to_mean, float(demand.zone_hours / np.sqrt(sites)))
@@ -83,9 +91,10 @@ def seen_peak(demand: Demand, sites: int) -> float:
 
 @cache
 def spread_peak(peak_to_mean: float, width_hours: float) -> float:
-    """Peak over mean of people spread evenly over zones of so many hours."""
-    profile = profiles.week(peak_to_mean=peak_to_mean)
-    return profiles.peak_to_mean(profiles.spread(profile, zones_used=ZONES, width_hours=width_hours))
+    """Peak over mean of people spread evenly over zones of so many hours: the mean over a window damps each harmonic."""
+    day = np.fft.rfft(profiles.week(peak_to_mean=peak_to_mean)[: profiles.DAY])
+    window = np.sinc(np.arange(len(day)) * width_hours / profiles.DAY)
+    return profiles.peak_to_mean(np.fft.irfft(day * window, profiles.DAY))
 
 
 @cache
@@ -124,18 +133,24 @@ def cost_ratio(demand: Demand, centre: Place, edge: Place, sites: int) -> float:
 
 
 def ratio_parts(demand: Demand, centre: Place, edge: Place, sites: int) -> dict[str, float]:
-    """Factors whose product is `cost_ratio`: peaks that no longer cancel, whole replicas and the queue, spares, dearer
-    machine-hours, and what each site costs however small."""
+    """Factors whose product is `cost_ratio`: peaks that no longer cancel, shorter queues, machines that come whole, spares,
+    dearer machine-hours, and what each site costs however small."""
     far, near = serve_from(demand, centre, 1), serve_from(demand, edge, sites)
-    mean = (demand.load, demand.load / sites)
-    peaks = near.peak_to_mean / far.peak_to_mean
-    needed = (near.needed / mean[1]) / (far.needed / mean[0])
-    spares = (1 + near.spares / near.needed) / (1 + far.spares / far.needed)
-    hours = edge.usd_per_replica_hour / centre.usd_per_replica_hour
-    return {
-        "peaks of the day": peaks,
-        "queue and whole replicas": needed / peaks,
-        "spares": spares,
-        "dearer machine-hours": hours,
-        "fixed costs of a site": cost_ratio(demand, centre, edge, sites) / (needed * spares * hours),
+    whole = near.needed * sites / far.needed
+    queues = [asked_by_queue(demand, at) for at in (far, near)]
+    parts = {
+        "peaks of the day": near.peak_to_mean / far.peak_to_mean,
+        "queues": queues[1] / queues[0],
+        "whole replicas": 1.0,
+        "spares": (1 + near.spares / near.needed) / (1 + far.spares / far.needed),
+        "dearer machine-hours": edge.usd_per_replica_hour / centre.usd_per_replica_hour,
     }
+    parts["whole replicas"] = whole / (parts["peaks of the day"] * parts["queues"])
+    bills = near.usd_per_hour / far.usd_per_hour
+    return parts | {"fixed costs of a site": bills / (whole * parts["spares"] * parts["dearer machine-hours"])}
+
+
+def asked_by_queue(demand: Demand, at: Sites) -> float:
+    """Replicas, not rounded, over the load of the busiest hour: 1 without any queueing."""
+    load = demand.load / at.sites * at.peak_to_mean / demand.models
+    return exact_replicas(load=load, slots=demand.slots, wait_probability=demand.wait_probability) / load

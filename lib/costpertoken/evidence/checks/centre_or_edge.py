@@ -104,16 +104,26 @@ def centre_cheaper(*, counted, accelerator, n_sites, per_replica, **load) -> Fig
 
 
 def infrastructure(demand, accelerator, per_replica, n_sites, **changed: float) -> float:
-    """Cost from n sites over cost from one if their machines were used alike: hours and fixed costs of a site alone."""
-    parts = sites.ratio_parts(demand, *places.places(accelerator, per_replica, **changed), round(n_sites))
+    """Cost from n sites over cost from one if their machines were used alike."""
+    return infrastructure_of(
+        sites.ratio_parts(demand, *places.places(accelerator, per_replica, **changed), round(n_sites))
+    )
+
+
+def infrastructure_of(parts: dict[str, float]) -> float:
+    """The part of a cost ratio that is hours and fixed costs of a site alone."""
     return parts["dearer machine-hours"] * parts["fixed costs of a site"]
 
 
 @together("central-25pct-cheaper", "edge-cost-2-3x")
-def cheaper_and_dearer(**inputs) -> tuple[float, float]:
-    """(what the centre saves, what the edge costs) in one scenario."""
-    load = {name: value for name, value in inputs.items() if name != "counted"}
-    return centre_cheaper(**inputs).value, edge_over_centre(**load).value
+def cheaper_and_dearer(*, counted, accelerator, n_sites, per_replica, **load) -> tuple[float, float]:
+    """(what the centre saves in per cent, what the edge costs over it) in one scenario."""
+    parts = sites.ratio_parts(
+        asked(per_replica=per_replica, **load), *places.places(accelerator, per_replica), round(n_sites)
+    )
+    dearer = float(np.prod(list(parts.values())))
+    counting = infrastructure_of(parts) if counted == INFRASTRUCTURE else dearer
+    return 100 * (1 - 1 / counting), dearer
 
 
 @check("spares-of-a-site")
