@@ -23,6 +23,7 @@ KEYS = {
     "accelerators": ["id"],
     "api_price_history": ["model_id", "price_key", "effective_from", "source"],
     "api_prices": ["kind", "model_id", "provider", "provider_model_key", "source"],
+    "api_terms": ["provider", "term"],
     "calibration": ["constant", "engine", "vendor", "format"],
     "claim_inputs": ["claim_id", "name"],
     "claims": ["id"],
@@ -45,6 +46,7 @@ KEYS = {
 }
 #: Tables with one value a row, whose unit stands beside it; the others carry it in the column's name and the codebook.
 LONG = [
+    "api_terms",
     "calibration",
     "conventions",
     "efficiency",
