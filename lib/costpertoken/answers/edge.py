@@ -179,6 +179,21 @@ def worth_needed(at: Case, *, area_km2: float) -> float:
     return float((dearer[1:] / sooner[1:]).min())
 
 
+def by_model(model_ids: Sequence[str], n: int, **fleet) -> pd.DataFrame:
+    """For each model that fits: accelerators of a replica, busy replicas of a site, USD per million tokens from the centre and
+    from n edge sites, and their ratio. fleet: what `case` takes."""
+    rows = []
+    for name in model_ids:
+        try:
+            at = case(name, **fleet)
+        except InputError:
+            continue
+        usd = usd_per_mtok(at, 1, kind="centre").value, usd_per_mtok(at, n).value
+        grain = at.demand.load / n
+        rows.append([at.deployed.model.name, at.deployed.tp, grain, *usd, usd[1] / usd[0]])
+    return pd.DataFrame(rows, columns=["model", "replica", "grain", "centre", "edge", "ratio"])
+
+
 def carried(at: Case, replicas: int) -> float:
     """Share of what so many replicas can finish that they carry, with steps as long as what is in flight makes them, nine
     requests in ten within twice the TTFT of a full replica and the limit on each token."""
