@@ -1,0 +1,103 @@
+"""Where an API's bill and that of own machines cross: curves over the load, regions, idle machines, and what moves the ratio."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from costpertoken import tables
+from costpertoken.answers import compare
+from costpertoken.answers import estimate as one
+from costpertoken.answers import serverless as own
+from costpertoken.evidence import sellers
+from costpertoken.model.records import Workload
+from costpertoken.model.units import MTOK
+
+#: Ends of the bands: the tenth and ninetieth percentile, as the book's prices have them.
+ENDS = (0.1, 0.9)
+OWN, SOLD = "Own machines", "API, median seller"
+
+
+def curve(of: own.Hosting, drawn: own.Draws, loads: Iterable[float]) -> pd.DataFrame:
+    """USD per million output tokens over the load, whole bill: own machines (band: all their unknowns drawn) and the median
+    seller (band: tenth to ninetieth percentile of the sellers). Columns: requests_per_s, way, usd, low, high."""
+    load = np.asarray(list(loads), dtype=float)
+    unknown = own.usd_per_mtok(of, load[:, None], slower=drawn.slower, rent=drawn.rent, staff=drawn.staff)
+    ends = np.quantile(unknown, ENDS, axis=1)
+    mine = {"requests_per_s": load, "way": OWN, "usd": own.usd_per_mtok(of, load), "low": ends[0], "high": ends[1]}
+    low, usd, high = np.quantile(drawn.api_usd_per_mtok, [ENDS[0], 0.5, ENDS[1]])
+    sold = {"requests_per_s": load, "way": SOLD, "usd": usd, "low": low, "high": high}
+    return pd.concat([pd.DataFrame(mine), pd.DataFrame(sold)], ignore_index=True)
+
+
+def regions(of: own.Hosting, drawn: own.Draws, loads: Iterable[float], peaks: Iterable[float]) -> pd.DataFrame:
+    """Probability that own machines are cheaper, over mean load and peak to mean: requests_per_s, peak_to_mean, chance."""
+    loads = list(loads)
+    rows = [
+        {"requests_per_s": load, "peak_to_mean": peak, "chance": float(chance)}
+        for peak in peaks
+        for load, chance in zip(
+            loads, own.cheaper_probability(replace(of, peak_to_mean=peak), drawn, loads), strict=True
+        )
+    ]
+    return pd.DataFrame(rows)
+
+
+def full_use(model_id: str, workload: Workload) -> pd.Series:
+    """The cheapest machines of all on offer, kept full with no limits, no staff and no spare: a row of `compare.compare`, whole
+    bill on output tokens. No own service is cheaper by this model."""
+    formats = tuple(dict.fromkeys([tables.model(model_id).native_weights, *compare.FORMATS]))
+    found = compare.compare(model_id, compare.on_offer(), workload, allocation="output-only", formats=formats)
+    return found.iloc[0]
+
+
+def penalties(placed: dict[str, tuple[str, str, str | None]], workloads: Iterable[Workload], loads) -> pd.DataFrame:
+    """Idle penalty of one replica of several models: who, input_tokens, output_tokens, requests_per_s, penalty.
+
+    placed: words -> (model, accelerator, weights). The replica is the one with the cheapest token at full use.
+    """
+    rows = []
+    for who, (model_id, accelerator_id, weights) in placed.items():
+        base = one.deployment(model_id, accelerator_id, weights=weights)
+        for work in workloads:
+            full = one.requests_at_most(replace(base, tp=one.best_tp(base, work)), work)
+            for load in loads:
+                busy = max(1.0, np.ceil(load / full - 1e-9)) * full / load
+                lengths = {"input_tokens": work.input_tokens, "output_tokens": work.output_tokens}
+                rows.append({"who": who, **lengths, "requests_per_s": load, "full_per_s": full, "penalty": busy})
+    return pd.DataFrame(rows)
+
+
+def nearest(rows: pd.DataFrame, penalty: float) -> pd.Series:
+    """The row of `penalties` next to a penalty, by ratio."""
+    return rows.iloc[int(np.abs(np.log(rows["penalty"] / penalty)).argmin())]
+
+
+def below(model_id: str, usd_per_mtok: float, workload: Workload) -> pd.DataFrame:
+    """Sellers whose whole bill on output tokens is below a cost, cheapest first."""
+    load = {"input_tokens": workload.input_tokens, "output_tokens": workload.output_tokens}
+    rows = sellers.bills(model_id, **load, cached_share=workload.cached_share)
+    return rows[rows["usd_per_mtok"] < usd_per_mtok].reset_index(drop=True)
+
+
+def ratio(of: own.Hosting, price_usd_per_mtok: float, requests_per_s: float, **changed: float) -> float:
+    """Cost of own machines over an API's price at a load. changed: slower, rent (factors), staff_fte, peak_to_mean,
+    least_replicas or api_usd_per_mtok in place of what stands."""
+    factors = {name: changed.pop(name) for name in ("slower", "rent") if name in changed}
+    price = changed.pop("api_usd_per_mtok", price_usd_per_mtok)
+    if "staff_fte" in changed:
+        hourly = own.staff_usd_per_hour(changed.pop("staff_fte"))
+        changed["staff_usd_per_hour"] = hourly
+    return float(own.usd_per_mtok(replace(of, **changed), requests_per_s, **factors)) / price
+
+
+def tokens_per_month(of: own.Hosting, requests_per_s: float) -> float:
+    """Tokens in and out in a mean month."""
+    work = of.workload
+    return requests_per_s * (work.input_tokens + work.output_tokens) * own.MONTH_S
+
+
+def usd_per_month(usd_per_mtok: float, of: own.Hosting, requests_per_s: float) -> float:
+    """USD a month at a price for a million output tokens."""
+    return usd_per_mtok / MTOK * of.workload.output_tokens * requests_per_s * own.MONTH_S
