@@ -11,7 +11,7 @@ from costpertoken.answers import compare
 from costpertoken.answers import estimate as one
 from costpertoken.answers import serverless as own
 from costpertoken.evidence import sellers
-from costpertoken.model.records import Workload
+from costpertoken.model.records import InputError, Workload
 from costpertoken.model.units import MTOK
 
 #: Ends of the bands: the tenth and ninetieth percentile, as the book's prices have them.
@@ -101,3 +101,21 @@ def tokens_per_month(of: own.Hosting, requests_per_s: float) -> float:
 def usd_per_month(usd_per_mtok: float, of: own.Hosting, requests_per_s: float) -> float:
     """USD a month at a price for a million output tokens."""
     return usd_per_mtok / MTOK * of.workload.output_tokens * requests_per_s * own.MONTH_S
+
+
+def break_evens(model_ids: Iterable[str], accelerator_id: str, workload: Workload, **kept) -> pd.DataFrame:
+    """Break-even loads of several models on one kind of machine; kept: the other arguments of `hosting`. Columns: model, n,
+    cheapest, median and dearest seller, saturated (own machines, endless load), and requests a second from which own machines
+    cost no more than the cheapest, median and dearest seller (infinite: never). Models that do not fit have no row."""
+    rows = []
+    for model_id in model_ids:
+        try:
+            of = own.hosting(model_id, accelerator_id, workload, **kept)
+        except InputError:
+            continue
+        sold = own.bills(of, model_id)["usd_per_mtok"]
+        prices = {"cheapest": sold.min(), "median": sold.median(), "dearest": sold.max()}
+        crossings = {f"from_{name}": own.break_even_requests_per_s(of, usd) for name, usd in prices.items()}
+        named = {"model": of.deployed.model.name, "sellers": len(sold), "machines": of.deployed.tp}
+        rows.append({**named, **prices, "saturated": own.saturated_usd_per_mtok(of), **crossings})
+    return pd.DataFrame(rows)
