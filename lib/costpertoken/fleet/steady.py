@@ -180,8 +180,8 @@ def steady(at: Station, *, requests_per_s: float, shares=(0.5, 0.9, 0.99)) -> St
         endless = np.full(len(shares), np.inf)
         return Steady(utilisation=utilisation, in_flight=np.inf, waiting=1.0, ttft_s=endless, tpot_s=endless)
     taken = found.weight * found.in_flight
-    mean = (summed(taken, found.in_flight) + found.queued * (found.in_flight + found.requests_per_s[:, None] /
-            np.where(found.drain_per_s > 0, found.drain_per_s, np.nan))) / found.whole  # fmt: skip
+    beyond = 1.0 + requests_per_s / np.where(found.drain_per_s > 0, found.drain_per_s, np.nan)  # mean of those who wait, if any
+    mean = (summed(taken, found.in_flight) + found.queued * (found.in_flight + beyond)) / found.whole
     return Steady(
         utilisation=utilisation,
         in_flight=float(mean[0, -1]),
