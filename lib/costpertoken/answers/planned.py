@@ -1,0 +1,208 @@
+"""What is said of a planned fleet: its interval, what binds it, what a replay of the requests shows; and why there is none."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+
+import numpy as np
+import pandas as pd
+
+from costpertoken import tables
+from costpertoken.answers import estimate as one
+from costpertoken.answers.plan import Fleet, Rules, fleet_of, sized
+from costpertoken.evidence.uncertain import cost_interval, joined
+from costpertoken.fleet.demand import NONE_PER_S, Demand, seconds
+from costpertoken.fleet.replicas import kept, made_up, parts, replayed
+from costpertoken.fleet.station import Station, slowed
+from costpertoken.fleet.steady import most_per_s, most_requests_per_s
+from costpertoken.fleet.trace import Trace
+from costpertoken.model.records import Deployment, InputError, Workload
+from costpertoken.model.roofline import BOUNDS, binding, step
+from costpertoken.model.units import KILO
+from costpertoken.tables.shelf import is_stale
+
+#: Numbers of replicas tried by replay, and how much a limit must cost before it is said to bind.
+TRIES, MATTERS = 8, 1.02
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confirmed:
+    """A fleet with as many replicas as the replay of its requests asks for; the replay's seconds, at the share asked for."""
+
+    fleet: Fleet
+    ttft_s: float
+    tpot_s: float
+    n_requests: int
+    is_kept: bool
+    first_replicas: int
+
+
+def interval(fleet: Fleet, demand: Demand, rules: Rules) -> dict[str, float]:
+    """USD per million output tokens as the model's interval and the market's range leave them; an infinite end where, at the
+    slow end of the interval, no number of replicas keeps the limits.
+
+    The fleet is sized again with all steps shorter and longer by the model's interval. Market: tenth to ninetieth percentile of
+    the same term's offers of that kind of cloud.
+    """
+    deployed, offer = fleet.deployment, pd.DataFrame([fleet.offer])
+    factors = cost_interval(deployed.accelerator.id, deployed.model.id, deployed.engine, backlog=False)[0]
+    ends = [sized(deployed, slowed(fleet.station, factor), offer, demand, rules) for factor in factors]
+    usd = [end.usd_per_mtok if end else np.inf for end in ends]
+    low, high = min(usd[0], fleet.usd_per_mtok), max(usd[1], fleet.usd_per_mtok)
+    price = tables.price(deployed.accelerator.id, commitment=fleet.offer["commitment"], cloud_class=fleet.offer["cloud_class"])
+    paid = fleet.offer["value"]
+    market = min(1.0, price.low / paid), max(1.0, price.high / paid)
+    both = joined((low / fleet.usd_per_mtok, min(high / fleet.usd_per_mtok, 1e300)), market)
+    return {
+        "low": fleet.usd_per_mtok * both[0],
+        "high": np.inf if np.isinf(high) else fleet.usd_per_mtok * both[1],
+        "model_low": low,
+        "model_high": high,
+        "price_low": fleet.usd_per_mtok * market[0],
+        "price_high": fleet.usd_per_mtok * market[1],
+    }
+
+
+def what_binds(fleet: Fleet, demand: Demand, rules: Rules) -> str:
+    """The constraint without which a fleet would be smaller: the smallest number allowed, whole replicas, a latency limit, or
+    what a saturated step waits for."""
+    at, limits = fleet.station, {"ttft_s": demand.ttft_s, "tpot_s": demand.tpot_s}
+    most = most_requests_per_s(at, **limits, share=demand.share)[0]
+    needed = demand.levels_per_s.max() / most
+    if fleet.n_replicas > rules.spares + max(1, np.ceil(needed)) and fleet.n_replicas == rules.min_replicas:
+        return "min replicas"
+    if needed < 0.7 * (fleet.n_replicas - rules.spares):
+        return "whole replicas"
+    without = {
+        name: most_requests_per_s(at, **(limits | {name: np.inf}), share=demand.share)[0] / most for name in limits
+    }
+    name = max(without, key=without.get)
+    if without[name] > MATTERS:
+        return name.removesuffix("_s").upper()
+    if most_per_s(at) / most > MATTERS:
+        return "TTFT and TPOT"
+    of = demand.lengths
+    carried = {"decode": fleet.slots, "context_tokens": of.input_tokens + 0.5 * of.output_tokens}
+    prompts = {"prefill_tokens": fleet.slots * of.input_tokens / of.output_tokens, "pairs_per_token": 0.5 * of.input_tokens}
+    return f"{BOUNDS[int(binding(step(fleet.deployment, **carried, **prompts)))]} of a full batch"
+
+
+def confirmed(fleet: Fleet, demand: Demand, rules: Rules, offered: pd.DataFrame, trace: Trace | None = None) -> Confirmed:
+    """The fewest replicas with which a replay keeps the limits, looked for around what the closed form asks for; of the trace,
+    else of made-up requests in all levels of the demand. A fleet that scales keeps its hours and is replayed at its fullest."""
+    deployed, rows = fleet.deployment, offered[offered["accelerator_id"] == fleet.deployment.accelerator.id]
+
+    def replay(n: int) -> tuple[bool, pd.DataFrame]:
+        if rules.scaling == "hourly":
+            busiest = replace(demand, levels_per_s=demand.levels_per_s[-1:], time_shares=np.ones(1))
+            seen = [made_up(busiest, n_replicas=n, most_tokens=deployed.model.max_context)]
+        elif trace is None:
+            seen = [made_up(demand, n_replicas=n, most_tokens=deployed.model.max_context)]
+        else:
+            seen = parts(trace, n)
+        found = replayed(deployed, seen, slots=fleet.slots, token_budget=rules.token_budget)
+        return kept(found, demand), found
+
+    first = fleet.n_replicas - rules.spares
+    least = first if rules.scaling == "hourly" else max(1, rules.min_replicas - rules.spares)
+    n, good, found = fewest_by(replay, first, least)
+    if n != first and rules.scaling == "fixed":
+        again = fleet_of(deployed, fleet.station, rows, demand, n_replicas=n + rules.spares, slots=fleet.slots)
+        fleet = again or fleet
+    at = {name: float(found[name].fillna(0.0).quantile(demand.share)) for name in ("ttft_s", "tpot_s")}
+    return Confirmed(fleet=fleet, **at, n_requests=len(found), is_kept=good, first_replicas=first + rules.spares)
+
+
+def fewest_by(replay, first: int, least: int):
+    """(fewest replicas whose replay is good, whether one was, its requests): by steps of a sixteenth, down while it is good or
+    up until it is, TRIES at most."""
+    pace, (good, found) = max(1, first // 16), replay(first)
+    best = (first, good, found)
+    for _ in range(TRIES):
+        n = best[0] + (-pace if good else pace)
+        if n < least:
+            break
+        now, found = replay(n)
+        if good and not now:
+            break
+        best = (n, now, found)
+        if now and not good:
+            break
+    return best
+
+
+def described(fleet: Fleet, demand: Demand, rules: Rules, *, on: date, replay: Confirmed | None = None) -> dict:
+    """A fleet as plain numbers. TTFT and TPOT at the share asked for, from the closed form and from the replay."""
+    deployed, offer = fleet.deployment, fleet.offer
+    ends = interval(fleet, demand, rules)
+    latency = seconds(fleet.station, demand, n_replicas=fleet.n_replicas - rules.spares, slots=fleet.slots)
+    support = cost_interval(deployed.accelerator.id, deployed.model.id, deployed.engine, backlog=False)[1]
+    return {
+        "model": deployed.model.id,
+        "accelerator": deployed.accelerator.id,
+        "weights": deployed.precision.id.split("/")[0],
+        "tp": int(deployed.tp),
+        "slots": int(fleet.slots),
+        "n_replicas": fleet.n_replicas,
+        "paid_replicas": fleet.paid_replicas,
+        "n_accelerators": fleet.n_accelerators,
+        **{name: offer[name] for name in ("provider", "region", "instance", "cloud_class")},
+        "term": offer["commitment"],
+        "usd_per_accelerator_hour": offer["usd_per_useful_hour"],
+        "price_as_of": offer["as_of"],
+        "price_is_stale": is_stale(offer["as_of"], on),
+        "usd_per_month": fleet.usd_per_month,
+        "usd_per_mtok": fleet.usd_per_mtok,
+        **{f"usd_per_mtok_{end}": value for end, value in ends.items()},
+        "utilisation": fleet.utilisation,
+        **latency,
+        "simulated": None if replay is None else {
+            "ttft_s": replay.ttft_s, "tpot_s": replay.tpot_s, "is_kept": replay.is_kept, "n_requests": replay.n_requests,
+            "n_replicas_of_closed_form": replay.first_replicas,
+        },
+        "binding": what_binds(fleet, demand, rules),
+        "support": support,
+    }  # fmt: skip
+
+
+def why_none(placed: Sequence[tuple[Deployment, Station]], demand: Demand) -> str:
+    """Why no fleet keeps the limits: the placement that comes nearest with hardly any load, and by how much it fails."""
+    quiet = replace(demand, levels_per_s=np.full(1, NONE_PER_S), time_shares=np.ones(1))
+    near = [(seconds(at, quiet, n_replicas=1, slots=at.slots), deployed) for deployed, at in placed if at.slots >= 1]
+    if not near:
+        deployed = placed[-1][0]
+        load = Workload(input_tokens=demand.lengths.input_tokens, output_tokens=demand.lengths.output_tokens)
+        served = one.serve_workload(deployed, load)
+        return f"nothing fits; the last that was tried: {one.why_not(deployed, served, load)}" if int(served.status) else "nothing fits"
+    asked = {"ttft_s": demand.ttft_s, "tpot_s": demand.tpot_s}
+    found, deployed = min(near, key=lambda pair: max(pair[0][name] / asked[name] for name in asked))
+    where = f"{deployed.model.id} at {deployed.precision.id.split('/')[0]} on {int(deployed.tp)} x {deployed.accelerator.id}"
+    failing = [
+        f"{name.removesuffix('_s').upper()} is {KILO * found[name]:,.3g} ms where {KILO * asked[name]:,.3g} ms are asked, "
+        f"{found[name] / asked[name]:.2f} times the limit"
+        for name in asked
+        if found[name] > asked[name]
+    ]
+    nearest = " ".join(f"--{name.removesuffix('_s')}-ms {ceiling(KILO * found[name])}" for name in asked if found[name] > asked[name])
+    if not failing:
+        return f"no number of replicas keeps the limits; nearest with hardly any load: {where}"
+    return (
+        f"no deployment keeps the limits for {demand.share:.0%} of the requests, even with hardly any load: nearest is {where}, "
+        f"whose {' and whose '.join(failing)}; nearest feasible: {nearest}"
+    )
+
+
+def ceiling(value: float) -> str:
+    """A number rounded up to three digits."""
+    unit = 10.0 ** (np.floor(np.log10(value)) - 2)
+    return f"{np.ceil(value / unit) * unit:.6g}"
+
+
+def in_order(fleets: Sequence[Confirmed | Fleet]) -> list:
+    """Cheapest first, those whose replay does not keep the limits last."""
+    return sorted(fleets, key=lambda at: (not at.is_kept, at.fleet.usd_per_hour) if isinstance(at, Confirmed) else (False, at.usd_per_hour))
+
+
+def infeasible(message: str) -> InputError:
+    """The refusal of a demand that no fleet meets."""
+    return InputError(message)
