@@ -51,7 +51,13 @@ def test_a_processor_takes_the_small_load():
 
 
 def test_spares_and_an_api():
-    assert tiered.replicas(replace(EDGE, spares=1), np.array([0.0, 0.1, 4.0, 4.1])).tolist() == [0, 8, 8, 12]
+    """Up with 0.9 each: one of two is up with 0.99, two of three with 0.972."""
+    failing = replace(EDGE, availability=0.9, target=0.95)
+    assert tiered.replicas(failing, np.array([0.0, 0.1, 4.0, 4.1])).tolist() == [0, 8, 8, 12]
+    assert tiered.replicas(failing, 0.1) == 8
+    dear = replace(EDGE, site_usd_per_hour=10.0)
+    assert tiered.cheapest([CHAT], [dear]).usd_per_hour == 8.0 + 4 * 10.0
+    assert tiered.cheapest([CHAT], [dear, CENTRE]).assigned == {"chat": "centre"}
     api = Tier(name="api", usd_per_hour=0.0, requests_per_s={"chat": 1e9}, usd_per_request={"chat": 1e-4})
     plan = tiered.cheapest([CHAT], [api, EDGE])
     assert plan.assigned == {"chat": "api"} and plan.usd_per_hour == pytest.approx(3.6)

@@ -36,7 +36,8 @@ class Tier:
 
     requests_per_s: the most that one replica takes of a kind alone, by its name; a kind that is not named, or NaN, is not
     served. latency_s: of a kind without load, distance included, or one for all. usd_per_request: paid beside the replicas,
-    by kind (an API's, with replicas that cost nothing). spares: replicas of a site beyond need, where it is used at all.
+    by kind (an API's, with replicas that cost nothing). site_usd_per_hour: of each site, however small, where it is used.
+    availability: of one replica; target: chance that as many are up on a site as it needs, for which it has spares.
     """
 
     name: str
@@ -45,7 +46,9 @@ class Tier:
     latency_s: Mapping[str, float] | float = 0.0
     quality: float = np.inf
     sites: int = 1
-    spares: int = 0
+    site_usd_per_hour: float = 0.0
+    availability: float = 1.0
+    target: float = 0.0
     usd_per_request: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -66,9 +69,12 @@ def serves(tier: Tier, kind: Kind) -> bool:
 
 
 def replicas(tier: Tier, busy):
-    """Whole replicas of a tier, on all its sites, that keep `busy` of them busy in all; none where nothing comes."""
-    each = np.ceil(np.asarray(busy, dtype=float) / tier.sites - 1e-9) + tier.spares
-    return np.where(np.asarray(busy) > 0, tier.sites * each, 0.0)[()]
+    """Whole replicas of a tier, spares among them, on all its sites, for `busy` of them busy in all; none where none is."""
+    each = np.maximum(np.ceil(np.asarray(busy, dtype=float) / tier.sites - 1e-9), np.asarray(busy) > 0)
+    sizes, at = np.unique(each, return_inverse=True)
+    up = {"availability": tier.availability, "target": tier.target}
+    whole = np.array([size + spares_for(needed=int(size), **up) if size else 0.0 for size in sizes])
+    return tier.sites * whole[at].reshape(np.shape(busy))[()]
 
 
 def cheapest(kinds: Sequence[Kind], tiers: Sequence[Tier]) -> Plan:
@@ -102,7 +108,8 @@ def _busy(tier: Tier, kinds: Sequence[Kind]) -> np.ndarray:
 def _bill(tier: Tier, kinds: Sequence[Kind], here: np.ndarray) -> np.ndarray:
     """USD per hour of a tier that gets the kinds marked on the last axis."""
     by_request = np.array([kind.requests_per_s * HOUR_S * tier.usd_per_request.get(kind.name, 0.0) for kind in kinds])
-    return replicas(tier, here @ _busy(tier, kinds)) * tier.usd_per_hour + here @ by_request
+    busy = here @ _busy(tier, kinds)
+    return replicas(tier, busy) * tier.usd_per_hour + (busy > 0) * tier.sites * tier.site_usd_per_hour + here @ by_request
 
 
 def alone(kinds: Sequence[Kind], tiers: Sequence[Tier]) -> dict[str, float]:
