@@ -9,7 +9,7 @@ from costpertoken.answers import tiers
 from costpertoken.evidence import places
 from costpertoken.fleet import sites
 from costpertoken.fleet.queueing import servers_for
-from costpertoken.fleet.station import station
+from costpertoken.fleet.station import at_flight, station
 from costpertoken.fleet.steady import steady
 from costpertoken.fleet.tiers import Kind
 from costpertoken.tables import cpus
@@ -125,7 +125,8 @@ def test_groups_apart_by_hand():
     """Ten groups of half a replica each: one replica each, or what one queue for all of them needs."""
     of = kind(requests_per_s=1.0)
     at = station(SMALL, input_tokens=300, output_tokens=100, token_budget=tiers.BUDGET)
-    most, slots = tiers.most_requests_per_s(at, ttft_s=1.0, tpot_s=0.05, share=tiers.SHARE)
+    slots = tiers.most_requests_per_s(at, ttft_s=1.0, tpot_s=0.05, share=tiers.SHARE)[1]
+    most = slots / (100 * at_flight(at, at.decode_s, slots) + slots * at_flight(at, at.prompt_s, slots))
     loads = kind(requests_per_s=5.0 * most)
     found = tiers.apart(SMALL, loads, shares=[0.1] * 10, place=tiers.rented("h100-sxm", 1))
     assert found["apart"] == 10 * ceil(servers_for(load=0.5 * slots, wait_probability=0.01) / int(slots)) == 10

@@ -126,6 +126,13 @@ def test_reactive_by_hand():
     assert spare.paid.tolist() == [3, 3, 13, 8, 3, 2]
 
 
+def test_finer_by_hand():
+    assert autoscale.finer([0.0, 4.0], parts=2).tolist() == [1.0, 1.0, 3.0, 3.0]
+    assert autoscale.finer(LOAD, parts=1).tolist() == LOAD.tolist()
+    assert autoscale.finer(LOAD, parts=60).mean() == pytest.approx(LOAD.mean())
+    assert autoscale.finer(LOAD, parts=60).max() <= LOAD.max()
+
+
 def test_billing_in_steps_by_hand():
     """One replica throughout (6 h), one for two hours, one for one: in steps of 4 h that is 8 + 4 + 4."""
     of = autoscale.reactive(LOAD, lag_s=0.0, **FLEET)

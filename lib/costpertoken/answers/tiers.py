@@ -15,8 +15,8 @@ from costpertoken.answers.routing import size_b
 from costpertoken.evidence import places
 from costpertoken.evidence.checks.centre_or_edge import round_trip_s
 from costpertoken.fleet import network, sites
-from costpertoken.fleet.station import station
-from costpertoken.fleet.steady import most_requests_per_s
+from costpertoken.fleet.station import station, with_slots
+from costpertoken.fleet.steady import most_per_s, most_requests_per_s
 from costpertoken.fleet.tiers import Kind, Tier, cheapest, isolation, isolation_ratio
 from costpertoken.model.records import Deployment
 from costpertoken.money.cost import usd_per_mtok
@@ -181,11 +181,13 @@ def apart(
 ) -> dict[str, float]:
     """Groups of users with replicas of their own against one pool: replicas apart and pooled, their ratio, USD per hour of each.
 
-    shares: of the kind's load, a group each. Slots are those at which a replica keeps the kind's limits, each at its pace there.
+    shares: of the kind's load, a group each. Slots are those at which a replica keeps the kind's limits, each served at the
+    pace of a full batch.
     """
     at = station(deployed, input_tokens=kind.input_tokens, output_tokens=kind.output_tokens, token_budget=BUDGET)
-    most, slots = most_requests_per_s(at, ttft_s=kind.latency_s, tpot_s=kind.tpot_s, share=SHARE)
-    groups = {"loads": kind.requests_per_s * np.asarray(shares) * slots / most, "slots": int(slots)}
+    slots = most_requests_per_s(at, ttft_s=kind.latency_s, tpot_s=kind.tpot_s, share=SHARE)[1]
+    served_s = slots / most_per_s(with_slots(at, slots))
+    groups = {"loads": kind.requests_per_s * np.asarray(shares) * served_s, "slots": int(slots)}
     up = {"availability": place.availability, "target": TARGET}
     of = isolation(**groups, wait_probability=wait_probability, **up)
     counts = int(of.needed_apart.sum() + of.spares_apart.sum()), of.needed_pooled + of.spares_pooled

@@ -117,6 +117,13 @@ def needed(load_per_s, *, replica_per_s, minimum: int = 1, headroom=0.0):
     return np.maximum(np.ceil(asked - 1e-9), minimum)[()]
 
 
+def finer(load_per_s, *, parts: int):
+    """A repeating load with each step cut into `parts`, straight lines between the middles of the steps: the mean stays."""
+    load = np.asarray(load_per_s, dtype=float)
+    at = (np.arange(len(load) * check_range("parts", parts, low=1)) + 0.5) / parts - 0.5
+    return np.interp(at, np.arange(len(load)), load, period=len(load))
+
+
 def ahead(load_per_s, *, step_s: float, lag_s: float, replica_per_s, minimum: int = 1) -> Followed:
     """The load is known lag_s ahead: replicas are asked for in time, and paid while they start.
 
