@@ -247,3 +247,30 @@ def test_full_use_is_below_every_service_and_months_add_up():
     assert len(rows) and (rows["usd_per_mtok"] < 1.0).all()
     assert crossing.tokens_per_month(of, 1.0) == pytest.approx(1500 * 365 / 12 * 86400)
     assert crossing.usd_per_month(2.0, of, 1.0) == pytest.approx(1000e-6 * 365 / 12 * 86400)
+
+
+def test_a_cold_start_is_the_sum_of_its_parts():
+    parts = crossing.start_parts_s(hosted())
+    assert parts["weights"] == pytest.approx(70.6 / 5, rel=0.05)  # GB of FP8 weights at 5 GB/s
+    assert (parts["machine"], parts["compile"], parts["engine"]) == (15, 39, 30)
+
+
+def test_going_to_zero_caps_the_cost_of_a_request_at_a_start_and_a_timeout():
+    """A lone request pays its start, itself and the timeout; always on diverges. Near one replica's capacity both agree."""
+    of = hosted(staff_usd_per_hour=0.0)
+    start = sum(crossing.start_parts_s(of).values())
+    alone = own.one.serve_workload(of.deployed, own.replace(WORK, concurrency=1.0))
+    held = float(alone.ttft_s + 500 * alone.tpot_s)
+    rare = crossing.to_zero_usd_per_mtok(of, 1e-9, premium=1.5, idle_s=60.0)
+    assert rare == pytest.approx(1.5 * 6.0 * (start + held + 60) / 3600 / 500 * 1e6, rel=1e-3)
+    assert rare < own.usd_per_mtok(of, 1e-9)
+    busy = crossing.to_zero_usd_per_mtok(of, [3.9, 7.9], premium=1.0, idle_s=60.0)
+    assert busy == pytest.approx(own.usd_per_mtok(of, [3.9, 7.9]), rel=1e-3)
+    assert crossing.to_zero_usd_per_mtok(of, 1.0) > crossing.to_zero_usd_per_mtok(of, 1.0, premium=1.0)
+
+
+def test_words_of_a_load():
+    assert crossing.met(hosted(), np.inf) == "there is none"
+    assert crossing.met(hosted(), 2.0) == "it is 2.00 requests a second, or 7.88 billion tokens a month"
+    rows = crossing.penalties({"Llama 3.1 8B": ON_H100["Llama 3.1 8B"]}, [WORK], [1.0])
+    assert crossing.seen(rows.iloc[0]) == "Llama 3.1 8B at 1.0 requests a second, with 1,000 tokens in and 500 out"

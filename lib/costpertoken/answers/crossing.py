@@ -10,13 +10,18 @@ from costpertoken import tables
 from costpertoken.answers import compare
 from costpertoken.answers import estimate as one
 from costpertoken.answers import serverless as own
-from costpertoken.evidence import sellers
+from costpertoken.evidence import ownership, sellers
+from costpertoken.fleet.autoscale import cold_start_parts_s, to_zero
+from costpertoken.model import serving
 from costpertoken.model.records import InputError, Workload
-from costpertoken.model.units import MTOK
+from costpertoken.model.units import GB, GIGA, HOUR_S, MTOK
+from costpertoken.prose import significant
 
 #: Ends of the bands: the tenth and ninetieth percentile, as the book's prices have them.
 ENDS = (0.1, 0.9)
-OWN, SOLD = "Own machines", "API, median seller"
+OWN, SOLD, ZERO = "Own machines", "API, median seller", "Own machines that go to zero"
+#: Part of a cold start -> scope of its row in data/ownership.csv.
+STARTS = {"machine": "warm-host", "weights_rate": "network", "compile": "no-cache", "engine": "rest"}
 
 
 def curve(of: own.Hosting, drawn: own.Draws, loads: Iterable[float]) -> pd.DataFrame:
@@ -119,3 +124,44 @@ def break_evens(model_ids: Iterable[str], accelerator_id: str, workload: Workloa
         named = {"model": of.deployed.model.name, "sellers": len(sold), "machines": of.deployed.tp}
         rows.append({**named, **prices, "saturated": own.saturated_usd_per_mtok(of), **crossings})
     return pd.DataFrame(rows)
+
+
+def start_parts_s(of: own.Hosting) -> dict[str, float]:
+    """Seconds of a cold start on a host that stands by with the image: machine, weights over the network, compile, engine."""
+    fact = {name: ownership.prior(f"cold_start_{name}", scope).value for name, scope in STARTS.items()}
+    weight_bytes = float(serving.capacity(of.deployed).weight_bytes) * of.deployed.tp
+    rate = fact["weights_rate"] * GB
+    return cold_start_parts_s(
+        machine_s=fact["machine"], weight_bytes=weight_bytes, bytes_per_s=rate, compile_s=fact["compile"], engine_s=fact["engine"]
+    )
+
+
+def to_zero_usd_per_mtok(of: own.Hosting, requests_per_s, *, premium: float | None = None, idle_s: float | None = None):
+    """USD per million output tokens on machines that are paid by the second and stop when nobody asks, staff and egress in it.
+
+    Up to what a replica takes, one goes to zero and starts again; beyond, as many as the mean load fills. premium: of a second
+    over an hour's rent. Left out: what those think who meet a cold start.
+    """
+    load = np.asarray(requests_per_s, dtype=float)
+    premium = ownership.prior("serverless_premium", "second-of-accelerator").value if premium is None else premium
+    idle_s = ownership.prior("cold_start_idle_timeout", "default").value if idle_s is None else idle_s
+    alone = one.serve_workload(of.deployed, replace(of.workload, concurrency=1.0))
+    held_s = float(alone.ttft_s + of.workload.output_tokens * alone.tpot_s)
+    single = to_zero(requests_per_s=load, start_s=sum(start_parts_s(of).values()), idle_s=idle_s, service_s=held_s)
+    paid = np.where(load <= of.capacity_per_s, single.paid, np.ceil(load / of.capacity_per_s - 1e-9))
+    hourly = paid * of.usd_per_hour * premium + of.staff_usd_per_hour
+    return (hourly / (load * HOUR_S) + of.egress_usd) / of.workload.output_tokens * MTOK
+
+
+def met(of: own.Hosting, requests_per_s: float) -> str:
+    """A break-even load in words."""
+    if not np.isfinite(requests_per_s):
+        return "there is none"
+    billions = significant(tokens_per_month(of, requests_per_s) / GIGA)
+    return f"it is {significant(requests_per_s)} requests a second, or {billions} billion tokens a month"
+
+
+def seen(row: pd.Series) -> str:
+    """A row of `penalties` in words."""
+    load = significant(row["requests_per_s"], 2)
+    return f"{row['who']} at {load} requests a second, with {row['input_tokens']:,} tokens in and {row['output_tokens']:,} out"
