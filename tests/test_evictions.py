@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from costpertoken.fleet import evictions, portfolio
-from costpertoken.fleet.portfolio import Pool
+from costpertoken.fleet import capacity, evictions, portfolio
+from costpertoken.fleet.capacity import Pool
 from costpertoken.model.records import InputError
 
 HOURLY = np.array([2.0, 4.0, 4.0, 6.0] * 6)
@@ -17,7 +17,7 @@ def pool(provider, **changed):
 
 def mix(pools, *counts):
     """So many instances of each pool, in all hours."""
-    load = portfolio.load_of(HOURLY)
+    load = capacity.load_of(HOURLY)
     held = np.repeat(np.array(counts, float)[:, None], len(load.share), axis=1)
     return portfolio.plan_of(load=load, pools=pools, instances=held, target=0.9)
 
@@ -60,7 +60,10 @@ def test_a_seed_repeats_itself_and_another_does_not():
 
 def test_outages_of_a_whole_pool_make_worse_hours():
     apart, together = (mix([pool("a", together_share=share)], 6) for share in (0.0, 1.0))
-    worst = [np.quantile(evictions.simulate(p, hourly=HOURLY, weeks=100, seed=1).hour_served, 0.05) for p in (apart, together)]
+    worst = [
+        np.quantile(evictions.simulate(p, hourly=HOURLY, weeks=100, seed=1).hour_served, 0.05)
+        for p in (apart, together)
+    ]
     assert worst[1] < worst[0]
 
 

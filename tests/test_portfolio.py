@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from costpertoken.answers import portfolio as answers
-from costpertoken.fleet import portfolio, profiles
-from costpertoken.fleet.portfolio import Pool
+from costpertoken.evidence import offers
+from costpertoken.fleet import capacity, portfolio, profiles
+from costpertoken.fleet.capacity import Pool
 from costpertoken.model.records import InputError
 
 WEEK = np.ceil(8 * profiles.week(peak_to_mean=1.6, weekend_share=0.7) - 1e-9)
@@ -40,7 +41,10 @@ def test_one_provider_is_the_newsvendor(ratio):
     units = portfolio.committed_units(hourly=WEEK, price_ratio=ratio)
     by_hand = 4.0 * ratio * units + 4.0 * np.maximum(WEEK - units, 0).mean()
     assert found.usd_per_hour == pytest.approx(by_hand)
-    assert by_hand <= min(4.0 * ratio * n + 4.0 * np.maximum(WEEK - n, 0).mean() for n in range(int(WEEK.max()) + 1)) + 1e-9
+    assert (
+        by_hand
+        <= min(4.0 * ratio * n + 4.0 * np.maximum(WEEK - n, 0).mean() for n in range(int(WEEK.max()) + 1)) + 1e-9
+    )
 
 
 def test_committed_units_by_hand():
@@ -52,7 +56,7 @@ def brute(hourly, pools, target):
     """The cheapest of all mixes of one on-demand, one commitment and two spot pools, level by level, every one tried."""
     levels, counts = np.unique(hourly, return_counts=True)
     share = counts / counts.sum()
-    out, down = (np.array([part(p) for p in pools]) for part in (portfolio.out_share, portfolio.down_share))
+    out, down = (np.array([part(p) for p in pools]) for part in (capacity.out_share, capacity.down_share))
     states = list(product(*((0, 1) if q else (1,) for q in out)))
     chance = np.array([np.prod([(1 - q) if s else q for s, q in zip(state, out, strict=True)]) for state in states])
     up = np.array(states) * (1 - down)
@@ -60,7 +64,10 @@ def brute(hourly, pools, target):
     fixed = next(i for i, p in enumerate(pools) if p.term == "3y")
     best = np.inf
     for n in range(int(np.ceil(levels.max() / size[fixed])) + 1):
-        tops = [range(n, n + 1) if i == fixed else range(int(np.ceil(levels.max() / size[i])) + 2) for i in range(len(pools))]
+        tops = [
+            range(n, n + 1) if i == fixed else range(int(np.ceil(levels.max() / size[i])) + 2)
+            for i in range(len(pools))
+        ]
         mixes = np.array(list(product(*tops)))
         cost = (mixes * size * usd).sum(axis=1)
         held = (mixes * size) @ up.T
@@ -85,7 +92,10 @@ def brute(hourly, pools, target):
 def test_exhaustive_search_finds_nothing_cheaper(seed):
     rng = np.random.default_rng(seed)
     hourly = rng.integers(1, 5, size=rng.integers(2, 4))
-    fails = [dict(zip(FAILS, (rng.uniform(0.05, 0.5), rng.uniform(0.1, 1.0), rng.uniform(0.3, 1.0)), strict=True)) for _ in "12"]
+    fails = [
+        dict(zip(FAILS, (rng.uniform(0.05, 0.5), rng.uniform(0.1, 1.0), rng.uniform(0.3, 1.0)), strict=True))
+        for _ in "12"
+    ]
     pools = [on_demand(n_accel=int(rng.integers(1, 3))), committed(rng.uniform(1.5, 3.5))]
     pools += [spot(rng.uniform(0.8, 2.5), provider=f"spot {i}", **fail) for i, fail in enumerate(fails)]
     target = float(rng.choice([0.9, 0.97, 0.995]))
@@ -103,7 +113,9 @@ def test_a_higher_target_is_never_cheaper():
 
 
 def test_one_more_provider_is_never_dearer():
-    assert solved(MIXED, 0.99).usd_per_hour <= solved(MIXED[:3], 0.99).usd_per_hour <= solved(MIXED[:2], 0.99).usd_per_hour
+    assert (
+        solved(MIXED, 0.99).usd_per_hour <= solved(MIXED[:3], 0.99).usd_per_hour <= solved(MIXED[:2], 0.99).usd_per_hour
+    )
 
 
 def test_spot_without_evictions_takes_everything():
@@ -147,43 +159,55 @@ def test_what_cannot_be_met_says_what_is_short():
 
 
 def test_dominated_pools_change_nothing():
-    more = [*MIXED, on_demand(4.5, provider="dear"), committed(4.2), spot(4.4, provider="dear"), on_demand(4.0, n_accel=8)]
-    assert set(portfolio.undominated(more)) == set(MIXED)
-    assert solved(portfolio.undominated(more), 0.99).usd_per_hour == pytest.approx(solved(more, 0.99).usd_per_hour)
+    more = [
+        *MIXED,
+        on_demand(4.5, provider="dear"),
+        committed(4.2),
+        spot(4.4, provider="dear"),
+        on_demand(4.0, n_accel=8),
+    ]
+    assert set(capacity.undominated(more)) == set(MIXED)
+    assert solved(capacity.undominated(more), 0.99).usd_per_hour == pytest.approx(solved(more, 0.99).usd_per_hour)
 
 
 def test_a_limited_pool_dominates_nothing():
     few, many = on_demand(2.0, most=3.0), on_demand(3.0, provider="two")
-    assert set(portfolio.undominated([few, many])) == {few, many}
+    assert set(capacity.undominated([few, many])) == {few, many}
 
 
-CASE = answers.Case(accelerator_id="h100-sxm")
+CASE = offers.Case(accelerator_id="h100-sxm")
 
 
 def test_pools_of_offers_by_hand():
-    found = {portfolio.name(pool): pool for pool in answers.pools(CASE)}
+    found = {capacity.name(pool): pool for pool in offers.pools(CASE)}
     assert found["GCP us-central1 3y"].usd_per_hour == pytest.approx(4.858)
     assert found["AWS us-east-1 on-demand"].evictions_per_hour == 0
     assert found["Azure spot"].evictions_per_hour == 0.02 and found["Azure spot"].n_accel == 8
-    assert not any(pool.provider == "Vast.ai" for pool in answers.pools(answers.Case(accelerator_id="h100-sxm", sellers="both")))
+    assert not any(
+        pool.provider == "Vast.ai" for pool in offers.pools(offers.Case(accelerator_id="h100-sxm", sellers="both"))
+    )
 
 
 def test_falling_rents_make_commitments_dearer():
-    fall = answers.Case(accelerator_id="h100-sxm", fall_per_year=0.2)
-    usd = {portfolio.name(pool): pool.usd_per_hour for pool in answers.pools(fall)}["GCP us-central1 3y"]
+    fall = offers.Case(accelerator_id="h100-sxm", fall_per_year=0.2)
+    usd = {capacity.name(pool): pool.usd_per_hour for pool in offers.pools(fall)}["GCP us-central1 3y"]
     mean = -(1 - 0.8**3) / np.log(0.8) / 3  # of 0.8 ** t over three years
     assert usd == pytest.approx(4.858 / mean)
 
 
 def test_several_sellers_never_cost_more_than_one():
-    alone = answers.singles(CASE)
-    assert answers.plan(CASE).usd_per_hour <= alone["usd_per_hour"].min() * (1 + answers.GAP)
-    assert answers.saving(CASE) == pytest.approx(100 * (1 - answers.plan(CASE).usd_per_hour / alone["usd_per_hour"].min()))
+    alone = offers.singles(CASE)
+    assert offers.plan(CASE).usd_per_hour <= alone["usd_per_hour"].min() * (1 + offers.GAP)
+    assert offers.saving(CASE) == pytest.approx(
+        100 * (1 - offers.plan(CASE).usd_per_hour / alone["usd_per_hour"].min())
+    )
 
 
 def test_the_duration_curve_holds_what_is_held():
-    found = answers.plan(CASE)
-    areas = answers.stacked(found).eval("(end - start) * (high - low)").groupby(answers.stacked(found)["term"]).sum() / 100
+    found = offers.plan(CASE)
+    areas = (
+        answers.stacked(found).eval("(end - start) * (high - low)").groupby(answers.stacked(found)["term"]).sum() / 100
+    )
     sizes = np.array([pool.n_accel for pool in found.pools])[:, None]
     assert areas.sum() == pytest.approx(float((sizes * found.instances @ np.array(found.load.share)).sum()))
     assert answers.held(found)["bill"].sum() == pytest.approx(100)
@@ -191,5 +215,5 @@ def test_the_duration_curve_holds_what_is_held():
 
 def test_prices_by_target_sum_to_the_bill():
     lines = answers.by_target(CASE, [0.99])
-    found = answers.plan(answers.Case(accelerator_id="h100-sxm", target=0.99))
+    found = offers.plan(offers.Case(accelerator_id="h100-sxm", target=0.99))
     assert lines["usd"].sum() == pytest.approx(answers.per_needed_hour(found))

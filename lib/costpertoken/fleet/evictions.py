@@ -11,7 +11,8 @@ from functools import reduce
 import numpy as np
 from scipy.stats import binom
 
-from costpertoken.fleet.portfolio import Load, Plan, Pool, down_share, out_share
+from costpertoken.fleet.capacity import Load, Pool, down_share, out_share
+from costpertoken.fleet.portfolio import Plan
 from costpertoken.model.door import InputError, check_range
 
 WEEK = 168
@@ -36,7 +37,9 @@ def simulate(plan: Plan, *, hourly, weeks: int, seed: int, steps_per_hour: int =
     hourly, rng = np.asarray(hourly, float), np.random.default_rng(seed)
     level = _levels(plan.load, hourly)
     short = np.zeros((weeks, len(hourly)))
-    machines = [_Machines(pool, int(row.max()), weeks, rng) for pool, row in zip(plan.pools, plan.instances, strict=True)]
+    machines = [
+        _Machines(pool, int(row.max()), weeks, rng) for pool, row in zip(plan.pools, plan.instances, strict=True)
+    ]
     for hour, at in enumerate(level):
         for _ in range(steps_per_hour):
             there = sum(one.up(int(plan.instances[i, at])) for i, one in enumerate(machines))
