@@ -85,6 +85,17 @@ def test_the_worth_of_waiting_at_which_a_second_site_pays(case):
     assert one["waiting"] == pytest.approx(added_s / 500 * 1e6)  # a dollar a second, over 500 tokens
 
 
+def test_an_urgency_that_distance_breaks_needs_the_edge(case):
+    far_s = edge.distance(case, [1], area_km2=LAND)["added_ms"].iloc[0] / 1000
+    models = {"small_id": "llama-3.1-8b", "large_id": "llama-3.1-70b", "n_sites": 100, "area_km2": LAND}
+    found = edge.by_urgency(case, {"patient": 2 * far_s, "hasty": 0.9 * far_s}, **models).set_index("way")
+    centre, split = "both models, centre", "small at the edge, large in the centre"
+    assert np.isnan(found.at[centre, "hasty"]) and found["patient"].idxmin() == centre
+    assert (
+        found["hasty"].idxmin() == split and found.at[split, "hasty"] < found.at["large model for all, edge", "hasty"]
+    )
+
+
 def test_a_pool_carries_more_the_larger_and_less_than_it_finishes(case):
     assert 0.8 < edge.carried(case, 1) < edge.carried(case, 8) < 1
 

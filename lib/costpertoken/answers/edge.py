@@ -1,13 +1,14 @@
 """One fleet in the centre or n sites: what a replica makes, use and cost by sites, what distance adds, the best number."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from costpertoken import tables
+from costpertoken.answers import tiers
 from costpertoken.answers.estimate import degrees_of
 from costpertoken.evidence import places
 from costpertoken.evidence.admissible import Figure
@@ -30,6 +31,11 @@ LENGTHS = {"input_tokens": 1000, "output_tokens": 500}
 TARGET = 0.999
 #: Most tokens of a step, and a token of English with its space.
 BUDGET, TOKEN = 2048, " token"
+#: Ways of `tiers.hybrid` that a table shows.
+WAYS = (
+    "large model for all, centre", "large model for all, edge", "both models, centre",
+    "urgent at the edge, others in the centre", "small at the edge, large in the centre",
+)  # fmt: skip
 #: Numbers of sites that a curve is drawn through.
 MANY = tuple(int(n) for n in np.unique(np.round(np.geomspace(1, 300, 28))))
 
@@ -192,6 +198,25 @@ def by_model(model_ids: Sequence[str], n: int, **fleet) -> pd.DataFrame:
         grain = at.demand.load / n
         rows.append([at.deployed.model.name, at.deployed.tp, grain, *usd, usd[1] / usd[0]])
     return pd.DataFrame(rows, columns=["model", "replica", "grain", "centre", "edge", "ratio"])
+
+
+def by_urgency(at: Case, limits: Mapping[str, float], *, small_id: str, large_id: str, n_sites: int, area_km2: float):
+    """Ways of serving urgent, plain and hard requests with a small and a large model at both places, by the seconds in which
+    the first token of the urgent ones has to come: USD per million output tokens, NaN where a limit is broken."""
+    load = at.demand.load * at.tok_per_s / LENGTHS["output_tokens"]
+    fleet = {
+        "small_id": small_id,
+        "large_id": large_id,
+        "accelerator_id": at.deployed.accelerator.id,
+        "n_sites": n_sites,
+    }
+    day = {"peak_to_mean": at.demand.peak_to_mean, "zone_hours": at.demand.zone_hours}
+    found = {}
+    for name, seconds in limits.items():
+        kinds = tiers.mix(load, lax=0.0, urgent_s=seconds)
+        plans = tiers.hybrid(kinds, **fleet, area_km2=area_km2, round_trips=network.FRESH, day=day).set_index("way")
+        found[name] = plans["usd_per_mtok"].replace(np.inf, np.nan)
+    return pd.DataFrame(found).loc[list(WAYS)].reset_index()
 
 
 def carried(at: Case, replicas: int) -> float:

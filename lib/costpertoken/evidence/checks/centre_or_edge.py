@@ -104,26 +104,23 @@ def centre_cheaper(*, counted, accelerator, n_sites, per_replica, **load) -> Fig
 
 
 def infrastructure(demand, accelerator, per_replica, n_sites, **changed: float) -> float:
-    """Cost from n sites over cost from one if their machines were used alike."""
-    return infrastructure_of(
-        sites.ratio_parts(demand, *places.places(accelerator, per_replica, **changed), round(n_sites))
-    )
+    """Cost from n sites over cost from one if their machines were used alike: hours and fixed costs of a site alone."""
+    return split(demand, accelerator, per_replica, n_sites, **changed)[1]
 
 
-def infrastructure_of(parts: dict[str, float]) -> float:
-    """The part of a cost ratio that is hours and fixed costs of a site alone."""
-    return parts["dearer machine-hours"] * parts["fixed costs of a site"]
+def split(demand, accelerator, per_replica, n_sites, **changed: float) -> tuple[float, float]:
+    """(cost from n sites over cost from one, the same for each machine paid for)."""
+    centre, edge = places.places(accelerator, per_replica, **changed)
+    far, near = sites.serve_from(demand, centre, 1), sites.serve_from(demand, edge, round(n_sites))
+    ratio = near.usd_per_hour / far.usd_per_hour
+    return ratio, ratio * (far.needed + far.spares) / (near.sites * (near.needed + near.spares))
 
 
 @together("central-25pct-cheaper", "edge-cost-2-3x")
 def cheaper_and_dearer(*, counted, accelerator, n_sites, per_replica, **load) -> tuple[float, float]:
     """(what the centre saves in per cent, what the edge costs over it) in one scenario."""
-    parts = sites.ratio_parts(
-        asked(per_replica=per_replica, **load), *places.places(accelerator, per_replica), round(n_sites)
-    )
-    dearer = float(np.prod(list(parts.values())))
-    counting = infrastructure_of(parts) if counted == INFRASTRUCTURE else dearer
-    return 100 * (1 - 1 / counting), dearer
+    dearer, of_places = split(asked(per_replica=per_replica, **load), accelerator, per_replica, n_sites)
+    return 100 * (1 - 1 / (of_places if counted == INFRASTRUCTURE else dearer)), dearer
 
 
 @check("spares-of-a-site")
