@@ -274,3 +274,9 @@ def test_words_of_a_load():
     assert crossing.met(hosted(), 2.0) == "it is 2.00 requests a second, or 7.88 billion tokens a month"
     rows = crossing.penalties({"Llama 3.1 8B": ON_H100["Llama 3.1 8B"]}, [WORK], [1.0])
     assert crossing.seen(rows.iloc[0]) == "Llama 3.1 8B at 1.0 requests a second, with 1,000 tokens in and 500 out"
+
+
+def test_one_queue_for_many_replicas_gains_a_little():
+    at, rate = own.placement("llama-3.3-70b", "h100-sxm", WORK, weights="fp8")
+    many = own.capacity_per_s(at, WORK, n_replicas=8)
+    assert rate <= many <= min(1.1 * rate, own.one.requests_at_most(at, WORK))

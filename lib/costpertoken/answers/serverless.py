@@ -14,7 +14,7 @@ from costpertoken.answers import estimate as one
 from costpertoken.evidence import ownership, sellers
 from costpertoken.evidence.ownership import Prior
 from costpertoken.evidence.uncertain import LEVEL, cost_interval
-from costpertoken.fleet.station import station
+from costpertoken.fleet.station import pooled, station
 from costpertoken.fleet.steady import most_requests_per_s
 from costpertoken.model.records import Deployment, InputError, Workload, check_range
 from costpertoken.model.units import DAY_S, DAYS_PER_YEAR, GIGA, HOUR_S, HOURS_PER_YEAR, MONTHS_PER_YEAR, MTOK
@@ -48,13 +48,16 @@ class Hosting:
     rents_usd_per_hour: tuple[float, ...] = ()
 
 
-def capacity_per_s(deployed: Deployment, workload: Workload, *, ttft_s=TTFT_LIMIT_S, tpot_s=TPOT_LIMIT_S) -> float:
-    """Requests a second that one replica takes under Poisson arrivals with both limits kept for SHARE; NaN where it cannot."""
+def capacity_per_s(
+    deployed: Deployment, workload: Workload, *, ttft_s=TTFT_LIMIT_S, tpot_s=TPOT_LIMIT_S, n_replicas=1
+) -> float:
+    """Requests a second that each of n replicas behind one queue takes under Poisson arrivals with both limits kept for SHARE;
+    NaN where it cannot."""
     at = station(
         deployed, input_tokens=workload.input_tokens, output_tokens=workload.output_tokens, cached_share=workload.cached_share,
         token_budget=TOKEN_BUDGET, input_cv=LENGTHS_CV, output_cv=LENGTHS_CV,
     )  # fmt: skip
-    return most_requests_per_s(at, ttft_s=ttft_s, tpot_s=tpot_s, share=SHARE)[0]
+    return most_requests_per_s(pooled(at, n_replicas), ttft_s=ttft_s, tpot_s=tpot_s, share=SHARE)[0] / n_replicas
 
 
 def placement(model_id: str, accelerator_id: str, workload: Workload, *, weights=None) -> tuple[Deployment, float]:
