@@ -203,6 +203,12 @@ def test_several_sellers_never_cost_more_than_one():
     )
 
 
+@pytest.mark.parametrize("sellers", ["hyperscalers", "both"])
+def test_the_best_single_seller_is_the_first_of_all(sellers):
+    case = offers.Case(accelerator_id="h100-sxm", sellers=sellers, mean_replicas=3.0)
+    assert offers.best_single(case) == tuple(offers.singles(case).iloc[0])
+
+
 def test_the_duration_curve_holds_what_is_held():
     found = offers.plan(CASE)
     areas = (

@@ -103,20 +103,38 @@ def plan(case: Case, among: Sequence[Pool] | None = None) -> Plan:
     return portfolio.cheapest(hourly=hourly(case), pools=among or pools(case), target=case.target, gap=GAP)
 
 
-def singles(case: Case) -> pd.DataFrame:
-    """The cheapest plan of each provider alone, cheapest first: provider, usd_per_hour. A provider without a firm offer may
-    fail the target; it is left out."""
-    rows = []
+def providers(case: Case) -> dict[str, tuple[Pool, ...]]:
+    """The pools of each provider by itself, cheapest pool first."""
     found = [_pool(case, row) for row in offers(case.accelerator_id, case.sellers).itertuples()]
-    for provider in sorted({pool.provider for pool in found}):
-        own = capacity.undominated([pool for pool in found if pool.provider == provider])
-        try:
-            rows.append((provider, plan(case, own).usd_per_hour))
-        except InputError:
-            continue
-    return pd.DataFrame(rows, columns=["provider", "usd_per_hour"]).sort_values("usd_per_hour", ignore_index=True)
+    own = {name: [pool for pool in found if pool.provider == name] for name in {pool.provider for pool in found}}
+    kept = {name: capacity.undominated(some) for name, some in own.items()}
+    return dict(sorted(kept.items(), key=lambda item: (item[1][0].usd_per_hour, item[0])))
+
+
+def singles(case: Case) -> pd.DataFrame:
+    """The cheapest plan of each provider alone, cheapest first: provider, usd_per_hour. Whoever fails the target is left out."""
+    rows = [(name, _usd_per_hour(case, own)) for name, own in providers(case).items()]
+    frame = pd.DataFrame(rows, columns=["provider", "usd_per_hour"]).dropna()
+    return frame.sort_values("usd_per_hour", ignore_index=True)
+
+
+def best_single(case: Case) -> tuple[str, float]:
+    """(provider, USD an hour) of the cheapest plan of one provider alone; those whose cheapest pool costs more are not tried."""
+    served, best = case.target * float(hourly(case).mean()), ("", np.inf)
+    for name, own in providers(case).items():
+        if own[0].usd_per_hour * served < best[1]:
+            best = min(best, (name, _usd_per_hour(case, own)), key=lambda found: np.nan_to_num(found[1], nan=np.inf))
+    return best
+
+
+def _usd_per_hour(case: Case, among: Sequence[Pool]) -> float:
+    """The bill of the cheapest plan from some pools; NaN where they fail the target."""
+    try:
+        return plan(case, among).usd_per_hour
+    except InputError:
+        return float("nan")
 
 
 def saving(case: Case) -> float:
     """What all sellers together save on the cheapest single one, in per cent of its bill."""
-    return 100.0 * (1.0 - plan(case).usd_per_hour / float(singles(case)["usd_per_hour"].min()))
+    return 100.0 * (1.0 - plan(case).usd_per_hour / best_single(case)[1])
