@@ -28,7 +28,9 @@ def test_bedrock_price_is_the_one_on_record():
         found = checks.hosted_price(seller="Amazon Bedrock", model="llama-2-70b", kind=kind)
         assert (found.value, found.low, found.high) == pytest.approx((usd, 0.00195, 0.00256))
     history = tables.read("api_price_history").query("price_key == 'meta.llama2-70b-chat-v1'")
-    assert history[["input_usd_per_mtok", "output_usd_per_mtok"]].drop_duplicates().to_numpy().tolist() == [[1.95, 2.56]]
+    assert history[["input_usd_per_mtok", "output_usd_per_mtok"]].drop_duplicates().to_numpy().tolist() == [
+        [1.95, 2.56]
+    ]
 
 
 @pytest.mark.parametrize(("counted", "tokens"), [("all", 1500), ("output", 500)])

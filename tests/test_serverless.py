@@ -56,7 +56,9 @@ def test_a_bill_by_hand():
 
 
 def test_no_route_is_dearer_with_a_batch_discount_and_half_of_it_is_half_way():
-    all_of_it, half, none = (sellers.bills("qwen3-32b", **LENGTHS, batch_share=b).set_index("seller") for b in (1, 0.5, 0))
+    all_of_it, half, none = (
+        sellers.bills("qwen3-32b", **LENGTHS, batch_share=b).set_index("seller") for b in (1, 0.5, 0)
+    )
     mean = (all_of_it["usd_per_request"] + none["usd_per_request"]) / 2
     pd.testing.assert_series_equal(half["usd_per_request"].sort_index(), mean.sort_index(), check_names=False)
     assert (all_of_it["usd_per_request"] <= none["usd_per_request"].reindex(all_of_it.index)).all()

@@ -132,7 +132,11 @@ def start_parts_s(of: own.Hosting) -> dict[str, float]:
     weight_bytes = float(serving.capacity(of.deployed).weight_bytes) * of.deployed.tp
     rate = fact["weights_rate"] * GB
     return cold_start_parts_s(
-        machine_s=fact["machine"], weight_bytes=weight_bytes, bytes_per_s=rate, compile_s=fact["compile"], engine_s=fact["engine"]
+        machine_s=fact["machine"],
+        weight_bytes=weight_bytes,
+        bytes_per_s=rate,
+        compile_s=fact["compile"],
+        engine_s=fact["engine"],
     )
 
 

@@ -153,7 +153,9 @@ def break_even_requests_per_s(of: Hosting, api_usd_per_mtok: float, *, slower=1.
     n replicas cost n r + s an hour and carry n c; an API earns a on each request. The first n with n r + s <= a n c has the
     crossing, at (n r + s) / a. Beyond it a further replica can turn the order round for a while.
     """
-    gain = (api_usd_per_mtok / MTOK * of.workload.output_tokens - of.egress_usd) * HOUR_S  # USD/h for each request a second
+    gain = (
+        api_usd_per_mtok / MTOK * of.workload.output_tokens - of.egress_usd
+    ) * HOUR_S  # USD/h for each request a second
     each, fixed = of.usd_per_hour * rent, of.staff_usd_per_hour * staff
     carried = of.capacity_per_s / (of.peak_to_mean * slower)
     margin = gain * carried - each
@@ -222,5 +224,9 @@ def bills(of: Hosting, model_id: str, **load):
     """`sellers.bills` for the requests of a Hosting."""
     work = of.workload
     return sellers.bills(
-        model_id, input_tokens=work.input_tokens, output_tokens=work.output_tokens, cached_share=work.cached_share, **load
+        model_id,
+        input_tokens=work.input_tokens,
+        output_tokens=work.output_tokens,
+        cached_share=work.cached_share,
+        **load,
     )

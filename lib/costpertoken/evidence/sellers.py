@@ -95,7 +95,9 @@ def term(name: str, wanted: str = BATCH) -> Prior:
     return Prior(found["value"], *(found["value"] if pd.isna(found[end]) else found[end] for end in ("low", "high")))
 
 
-def usd_per_request(offers: pd.DataFrame, *, input_tokens, output_tokens, cached_share=0.0, batch_share=0.0, discount=0.0):
+def usd_per_request(
+    offers: pd.DataFrame, *, input_tokens, output_tokens, cached_share=0.0, batch_share=0.0, discount=0.0
+):
     """USD of one request at each offer; batch_share of the requests can wait a day and get `discount` off (a number or one an
     offer)."""
     check_range("cached_share", cached_share, high=1.0)
@@ -122,7 +124,12 @@ def price_of(model_id: str, which: str, *, input_tokens, output_tokens, cached_s
     """USD per million output tokens, whole bill, of "cheapest", "median" or "dearest" seller, or of a seller by name (NaN where
     it does not sell the model)."""
     names, lists, first = _listed(tables.data_dir(), model_id)
-    each = lists @ np.array([1.0 - cached_share, cached_share, output_tokens / input_tokens]) * input_tokens / output_tokens
+    each = (
+        lists
+        @ np.array([1.0 - cached_share, cached_share, output_tokens / input_tokens])
+        * input_tokens
+        / output_tokens
+    )
     best = np.minimum.reduceat(each, first)
     ranks = {"cheapest": np.min, "median": np.median, "dearest": np.max}
     if which in ranks:

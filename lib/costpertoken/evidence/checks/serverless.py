@@ -63,7 +63,18 @@ def own_saving(
 
 @check("premium-worth")
 def premium_worth(
-    *, model, seller, accelerator, weights, tp, requests_per_s, peak_to_mean, replicas, staff_fte, input_tokens, output_tokens
+    *,
+    model,
+    seller,
+    accelerator,
+    weights,
+    tp,
+    requests_per_s,
+    peak_to_mean,
+    replicas,
+    staff_fte,
+    input_tokens,
+    output_tokens,
 ):
     """Bill on whole machines for the peak, staff in it, over a seller's bill for the same requests."""
     at = placed(model, accelerator, weights=weights, tp=tp)
