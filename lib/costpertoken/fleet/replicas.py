@@ -6,6 +6,7 @@ import pandas as pd
 from costpertoken.fleet.arrivals import LENGTHS, whole
 from costpertoken.fleet.demand import Demand
 from costpertoken.fleet.simulate import latencies, policy_of, simulate
+from costpertoken.fleet.steady import ENDLESS_S
 from costpertoken.fleet.trace import Trace
 from costpertoken.model.records import Deployment
 
@@ -73,6 +74,7 @@ def replayed(deployed: Deployment, traces: list[Trace], *, slots: float, token_b
 
 
 def kept(found: pd.DataFrame, demand: Demand) -> bool:
-    """Whether the share of the requests that is asked for keeps each limit; answers of one token have no TPOT and keep it."""
-    within = {"ttft_s": demand.ttft_s, "tpot_s": demand.tpot_s}
+    """Whether the share of the requests that is asked for keeps each limit; answers of one token have no TPOT and keep it,
+    refused requests keep none, not even where there is none."""
+    within = {name: min(limit, ENDLESS_S) for name, limit in (("ttft_s", demand.ttft_s), ("tpot_s", demand.tpot_s))}
     return all((found[name].fillna(0.0) <= limit).mean() >= demand.share for name, limit in within.items())
