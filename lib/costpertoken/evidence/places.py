@@ -35,18 +35,18 @@ ROWS = {
 }
 #: The same in words, as a tornado shows them.
 WORDS = {
-    "^failure hours": "hours between failures of an accelerator",
-    "^centre repair hours": "repair in the centre (hours)",
-    "^edge repair hours": "repair at the edge (hours)",
-    "^staff per site": "people for each edge site",
-    "^staff usd per year": "cost of one of them (USD a year)",
-    "^centre usd per month": "fixed costs of the centre (USD a month)",
-    "^edge usd per month": "fixed costs of an edge site (USD a month)",
-    "^edge hosting": "space at the edge (USD/kW-month)",
-    "^edge usd per kwh": "electricity at the edge (USD/kWh)",
-    "^edge pue": "PUE at the edge",
+    "^failure hours": "hours between failures",
+    "^centre repair hours": "repair, centre (hours)",
+    "^edge repair hours": "repair, edge (hours)",
+    "^staff per site": "people at a site",
+    "^staff usd per year": "cost of one (USD/year)",
+    "^centre usd per month": "fixed, centre (USD/month)",
+    "^edge usd per month": "fixed, a site (USD/month)",
+    "^edge hosting": "space, edge (USD/kW-month)",
+    "^edge usd per kwh": "electricity, edge (USD/kWh)",
+    "^edge pue": "PUE, edge",
     "^cost of capital": "cost of capital",
-    "^purchase usd": "purchase of an accelerator (USD)",
+    "^purchase usd": "accelerator (USD)",
 }
 
 
