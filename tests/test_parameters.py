@@ -209,6 +209,39 @@ def test_allowed_words_are_listed_or_stand_in_a_table():
     assert word_of("none or id of data/accelerators.csv", "none") == ["none", *tables.ids("accelerators")]
 
 
+FILED = declared('trace: str = "none"  # requests | none or path of a file')
+
+
+def test_a_file_is_taken_from_the_folder_in_which_it_is_given_and_handed_on_whole(tmp_path, monkeypatch):
+    there = tmp_path / "my requests.csv"
+    there.write_text("x")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    whole = {"trace": str(there.resolve())}
+    assert check(FILED, {"trace": "my requests.csv"}) == check(FILED, {"trace": "./my requests.csv"}) == whole
+    assert check(FILED, {"trace": str(there)}) == check(FILED, {"trace": "~/my requests.csv"}) == whole
+    assert check(FILED, {}) == check(FILED, {"trace": "none"}) == {"trace": "none"}
+
+
+def test_a_word_goes_before_a_file_of_that_name(tmp_path, monkeypatch):
+    (tmp_path / "none").write_text("x")
+    monkeypatch.chdir(tmp_path)
+    assert check(FILED, {"trace": "none"}) == {"trace": "none"}
+    assert check(FILED, {"trace": "./none"}) == {"trace": str((tmp_path / "none").resolve())}
+
+
+@pytest.mark.parametrize("name", ["path of a file", "nothing.csv", "", ".", "/", "a\x00b", "~nobody-here/x", "x" * 5000])
+def test_what_is_no_file_is_refused(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="no such file; allowed: none or path of a file$"):
+        check(FILED, {"trace": name})
+
+
+def test_a_default_file_has_to_be_there():
+    with pytest.raises(InputError, match="no such file"):
+        declared('trace: str = "nothing.csv"  # requests | none or path of a file')
+
+
 ANYTHING = st.one_of(
     st.text(max_size=20), st.integers(-10, 200_000), st.integers(), st.floats(), st.floats(-50, 2), st.booleans(), st.none(),
     st.integers(-10, 2000).map(str), st.floats().map(str), st.sampled_from(list(DEFAULTS.values())),

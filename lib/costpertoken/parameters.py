@@ -2,7 +2,8 @@
 
 One line a parameter: `name: type = default  # help | unit or allowed words | low to high`. Types: int, float, str, bool.
 A number has a unit and a range, whose ends are numbers or other parameters; a str has allowed words, such as
-"spot or on-demand", "id of data/models.csv" or "a regime of data/measurements.csv".
+"spot or on-demand", "id of data/models.csv" or "a regime of data/measurements.csv"; "none or path of a file" also takes the
+path of any file there is, from the folder in which it is given, and hands on the whole path.
 """
 
 import ast
@@ -12,6 +13,7 @@ import re
 import tokenize
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from costpertoken import tables
 from costpertoken.model.records import InputError, UnknownName
@@ -21,6 +23,8 @@ COMMENT = {"int": "help | unit | low to high", "str": "help | allowed words", "b
 COMMENT["float"] = COMMENT["int"]
 COLUMN = re.compile(r"(?:an? )?(\w+) of data/(\w+)\.csv")
 BETWEEN = re.compile(r",\s*(?:or\s+)?|\s+or\s+")
+#: Stands among the allowed words of a str that may name any file.
+FILE = "path of a file"
 RANGE = re.compile(r"(\S+) to (\S+)")
 #: Letters of a refused value that a message repeats.
 LONGEST = 60
@@ -144,12 +148,26 @@ def _cast(parameter: Parameter, value):
     if kind == "bool" and str(value).lower() in ("true", "false") and isinstance(value, (bool, str)):
         return str(value).lower() == "true"
     if kind == "str" and text:
-        if value in (known := words(parameter)):
+        known = words(parameter)
+        if value in known and value != FILE:
             return value
+        if FILE in known:
+            return _path(parameter, value)
         near = tables.nearest(value, known)
         raise UnknownName(f"{parameter.name} is {value!r}; allowed: {parameter.allowed}; nearest: {near}")
     limits = f", {parameter.range} {parameter.unit}" if parameter.range else f": {parameter.allowed}" * bool(parameter.allowed)
     raise InputError(f"{parameter.name} is {_told(value)}; expected {KINDS[kind]}{limits}")
+
+
+def _path(parameter: Parameter, text: str) -> str:
+    """The whole path of a file that is there."""
+    try:
+        file = Path(text).expanduser().resolve()
+        if file.is_file():
+            return str(file)
+    except (OSError, ValueError, RuntimeError):  # a loop of links, a name that no file can have, nobody's home
+        pass
+    raise InputError(f"{parameter.name} is {_told(text)}; no such file; allowed: {parameter.allowed}")
 
 
 def _told(value) -> str:
