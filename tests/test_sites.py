@@ -82,3 +82,12 @@ def test_replicas_before_they_come_whole():
         exact = sites.exact_replicas(load=load, slots=16, wait_probability=0.05)
         assert queueing.erlang_c(servers=16 * exact, load=16 * load) == pytest.approx(0.05, rel=1e-6)
         assert exact <= sites.replicas_for(load=load, slots=16, wait_probability=0.05) < exact + 1
+
+
+def test_spares_within_are_the_same_spares():
+    for replicas in (1, 5, 40, 500):
+        within = sites.spares_within(replicas, 0.998, 0.999)
+        if within < replicas:
+            assert sites.spares(replicas - within, 0.998, 0.999) <= within
+            assert within == 0 or sites.spares(replicas - within + 1, 0.998, 0.999) > within - 1
+    assert sites.spares_within(1, 0.5, 0.9) == 1 and sites.spares_within(3, 0.999999, 0.9) == 0

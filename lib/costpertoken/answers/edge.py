@@ -117,7 +117,7 @@ def pools(at: Case, most: float = 1000.0) -> pd.DataFrame:
     for n in np.unique(np.round(np.geomspace(1, most / tp, 24))):
         up, gpus = int(n), float(n * tp)
         full = float(sites.occupancy(servers=up * demand.slots, **chance))
-        spares = next((k for k in range(up) if sites.spares(up - k, both(at)[1].availability, TARGET) <= k), up)
+        spares = sites.spares_within(up, both(at)[1].availability, TARGET)
         found = {
             "GPUs as servers": float(sites.occupancy(servers=gpus, **chance)), "slots as servers": full,
             "and the day's peak": full / demand.peak_to_mean,

@@ -9,6 +9,7 @@ from functools import cache
 
 import numpy as np
 from scipy.optimize import brentq
+from scipy.stats import binom
 
 from costpertoken.fleet import profiles
 from costpertoken.fleet.queueing import erlang_c, most_load, spares_for
@@ -101,6 +102,15 @@ def spread_peak(peak_to_mean: float, width_hours: float) -> float:
 def spares(needed: int, availability: float, target: float) -> int:
     """`spares_for`, remembered."""
     return spares_for(needed=needed, availability=availability, target=target)
+
+
+@cache
+def spares_within(replicas: int, availability: float, target: float) -> int:
+    """How many of so many replicas have to count as spares, for the others to be up with at least the target's probability;
+    all of them where none can be promised."""
+    spares = np.arange(replicas)
+    enough = binom.sf(replicas - 1 - spares, replicas, availability) >= target
+    return int(spares[np.argmax(enough)]) if enough.any() else replicas
 
 
 def availability(*, hours_between_failures, repair_hours, accelerators: int = 1):

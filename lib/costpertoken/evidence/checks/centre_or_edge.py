@@ -1,7 +1,5 @@
 """Claims of the chapter on centre and edge: utilisation of pools, cost from many sites, spares, egress, nearness."""
 
-import math
-
 import numpy as np
 
 from costpertoken.evidence import places
@@ -62,7 +60,7 @@ def pool_utilisation(
     def used(**changed: float) -> float:
         centre, edge = places.places("h100-sxm", per_replica, **changed)
         up = (centre if kind == "centre" else edge).availability
-        spares = next((k for k in range(int(replicas)) if sites.spares(int(replicas) - k, up, target) <= k), math.nan)
+        spares = sites.spares_within(int(replicas), up, target)
         return 100 * taken / peak * (1 - spares / replicas)
 
     ends = places.spans("h100-sxm")
