@@ -9,7 +9,7 @@ from costpertoken.answers import estimate as answers
 from costpertoken.fleet import queueing, steady
 from costpertoken.fleet.arrivals import synthetic
 from costpertoken.fleet.simulate import latencies, policy_of, simulate
-from costpertoken.fleet.station import Station, pooled, slowed, station, with_slots, work_cv
+from costpertoken.fleet.station import Lengths, Station, pooled, slowed, station, with_slots, work_cv
 from costpertoken.model.serving import serve
 
 BUDGET = 8192
@@ -131,11 +131,17 @@ def test_slower_steps_carry_less_in_proportion():
 
 
 def test_work_of_prompts_by_their_moments():
-    assert work_cv(0.0, 0.5) == 0.0
-    assert work_cv(1.0, 0.0) == pytest.approx(1.0)  # all of it in proportion to the length
+    def lengths(cv, moments=None):
+        return Lengths(1000.0, 100.0, input_cv=cv, input_moments=moments)
+
+    assert work_cv(lengths(0.0), 0.5) == 0.0
+    assert work_cv(lengths(1.0), 0.0) == pytest.approx(1.0)  # all of it in proportion to the length
     draw = np.random.default_rng(0).lognormal(-0.5 * np.log(1.25), np.sqrt(np.log(1.25)), 2_000_000)
     work = 0.7 * draw + 0.3 * draw**2 / 1.25
-    assert work_cv(0.5, 0.3) == pytest.approx(work.std() / work.mean(), rel=0.01)
+    assert work_cv(lengths(0.5), 0.3) == pytest.approx(work.std() / work.mean(), rel=0.01)
+    # Half of them 0.5 and half 1.5 times the mean: E x^2 = 1.25, E x^3 = 1.75, E x^4 = 2.5625; all work with the square:
+    # 0.2 or 1.8 of its mean.
+    assert work_cv(lengths(0.5, (1.75, 2.5625)), 1.0) == pytest.approx(0.8)
 
 
 def test_nothing_fits_is_nan():

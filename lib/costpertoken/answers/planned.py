@@ -1,6 +1,6 @@
 """What is said of a planned fleet: its interval, what binds it, what a replay of the requests shows; and why there is none."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -16,13 +16,15 @@ from costpertoken.fleet.replicas import kept, made_up, parts, replayed
 from costpertoken.fleet.station import Station, slowed
 from costpertoken.fleet.steady import most_per_s, most_requests_per_s
 from costpertoken.fleet.trace import Trace
-from costpertoken.model.records import Deployment, InputError, Workload
+from costpertoken.model.records import Deployment, Workload
 from costpertoken.model.roofline import BOUNDS, binding, step
 from costpertoken.model.units import KILO
 from costpertoken.tables.shelf import is_stale
 
 #: Numbers of replicas tried by replay, and how much a limit must cost before it is said to bind.
 TRIES, MATTERS = 8, 1.02
+#: Requests replayed in one plan before only the fleets that were asked for are confirmed.
+PATIENCE = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,7 @@ class Confirmed:
     ttft_s: float
     tpot_s: float
     n_requests: int
+    n_replayed: int
     is_kept: bool
     first_replicas: int
 
@@ -90,30 +93,53 @@ def what_binds(fleet: Fleet, demand: Demand, rules: Rules) -> str:
 def confirmed(fleet: Fleet, demand: Demand, rules: Rules, offered: pd.DataFrame, trace: Trace | None = None) -> Confirmed:
     """The fewest replicas with which a replay keeps the limits, looked for around what the closed form asks for; of the trace,
     else of made-up requests in all levels of the demand. A fleet that scales keeps its hours and is replayed at its fullest."""
-    deployed, rows = fleet.deployment, offered[offered["accelerator_id"] == fleet.deployment.accelerator.id]
-
-    def replay(n: int) -> tuple[bool, pd.DataFrame]:
-        if rules.scaling == "hourly":
-            busiest = replace(demand, levels_per_s=demand.levels_per_s[-1:], time_shares=np.ones(1))
-            seen = [made_up(busiest, n_replicas=n, most_tokens=deployed.model.max_context)]
-        elif trace is None:
-            seen = [made_up(demand, n_replicas=n, most_tokens=deployed.model.max_context)]
-        else:
-            seen = parts(trace, n)
-        found = replayed(deployed, seen, slots=fleet.slots, token_budget=rules.token_budget)
-        return kept(found, demand), found
-
     first = fleet.n_replicas - rules.spares
     least = first if rules.scaling == "hourly" else max(1, rules.min_replicas - rules.spares)
-    n, good, found = fewest_by(replay, first, least)
+    seen: list[int] = []
+
+    def tried(n: int) -> tuple[bool, pd.DataFrame]:
+        good, found = replay(fleet, demand, rules, trace, n)
+        seen.append(len(found))
+        return good, found
+
+    n, good, found = fewest_by(tried, first, least)
     if n != first and rules.scaling == "fixed":
-        again = fleet_of(deployed, fleet.station, rows, demand, n_replicas=n + rules.spares, slots=fleet.slots)
-        fleet = again or fleet
+        rows = offered[offered["accelerator_id"] == fleet.deployment.accelerator.id]
+        sizes = {"n_replicas": n + rules.spares, "slots": fleet.slots}
+        fleet = fleet_of(fleet.deployment, fleet.station, rows, demand, **sizes) or fleet
     at = {name: float(found[name].fillna(0.0).quantile(demand.share)) for name in ("ttft_s", "tpot_s")}
-    return Confirmed(fleet=fleet, **at, n_requests=len(found), is_kept=good, first_replicas=first + rules.spares)
+    counts = {"n_requests": len(found), "n_replayed": sum(seen), "first_replicas": first + rules.spares}
+    return Confirmed(fleet=fleet, **at, **counts, is_kept=good)
 
 
-def fewest_by(replay, first: int, least: int):
+def replays(
+    fleets: Sequence[Fleet], demand: Demand, rules: Rules, offered: pd.DataFrame, trace: Trace | None, *, at_least: int
+) -> list[Confirmed]:
+    """The first fleets confirmed, at_least so many, and more while one that is left looks cheaper than the cheapest confirmed:
+    the closed form sees no bursts. Ends when so many requests were replayed that waiting for more is not worth it."""
+    found: list[Confirmed] = []
+    for fleet in fleets:
+        best = min((one.fleet.usd_per_hour for one in found if one.is_kept), default=np.inf)
+        if len(found) >= at_least and (fleet.usd_per_hour >= best or sum(one.n_replayed for one in found) > PATIENCE):
+            break
+        found.append(confirmed(fleet, demand, rules, offered, trace))
+    return found
+
+
+def replay(fleet: Fleet, demand: Demand, rules: Rules, trace: Trace | None, n_replicas: int) -> tuple[bool, pd.DataFrame]:
+    """(whether so many replicas keep the limits, seconds of the requests replayed)."""
+    deployed = fleet.deployment
+    if trace is not None:
+        seen = parts(trace, n_replicas)
+    else:
+        busiest = replace(demand, levels_per_s=demand.levels_per_s[-1:], time_shares=np.ones(1))
+        of = busiest if rules.scaling == "hourly" else demand
+        seen = [made_up(of, n_replicas=n_replicas, most_tokens=deployed.model.max_context)]
+    found = replayed(deployed, seen, slots=fleet.slots, token_budget=rules.token_budget)
+    return kept(found, demand), found
+
+
+def fewest_by(replay: Callable, first: int, least: int) -> tuple[int, bool, pd.DataFrame]:
     """(fewest replicas whose replay is good, whether one was, its requests): by steps of a sixteenth, down while it is good or
     up until it is, TRIES at most."""
     pace, (good, found) = max(1, first // 16), replay(first)
@@ -123,10 +149,9 @@ def fewest_by(replay, first: int, least: int):
         if n < least:
             break
         now, found = replay(n)
-        if good and not now:
-            break
-        best = (n, now, found)
-        if now and not good:
+        if not (good and not now):
+            best = (n, now, found)
+        if now != good:
             break
     return best
 
@@ -134,35 +159,34 @@ def fewest_by(replay, first: int, least: int):
 def described(fleet: Fleet, demand: Demand, rules: Rules, *, on: date, replay: Confirmed | None = None) -> dict:
     """A fleet as plain numbers. TTFT and TPOT at the share asked for, from the closed form and from the replay."""
     deployed, offer = fleet.deployment, fleet.offer
-    ends = interval(fleet, demand, rules)
-    latency = seconds(fleet.station, demand, n_replicas=fleet.n_replicas - rules.spares, slots=fleet.slots)
     support = cost_interval(deployed.accelerator.id, deployed.model.id, deployed.engine, backlog=False)[1]
+    sizes = {"n_replicas": fleet.n_replicas - rules.spares, "slots": fleet.slots}
+    named = ("n_replicas", "paid_replicas", "n_accelerators", "usd_per_month", "usd_per_mtok", "utilisation")
     return {
         "model": deployed.model.id,
         "accelerator": deployed.accelerator.id,
         "weights": deployed.precision.id.split("/")[0],
         "tp": int(deployed.tp),
         "slots": int(fleet.slots),
-        "n_replicas": fleet.n_replicas,
-        "paid_replicas": fleet.paid_replicas,
-        "n_accelerators": fleet.n_accelerators,
+        **{name: getattr(fleet, name) for name in named},
         **{name: offer[name] for name in ("provider", "region", "instance", "cloud_class")},
         "term": offer["commitment"],
         "usd_per_accelerator_hour": offer["usd_per_useful_hour"],
         "price_as_of": offer["as_of"],
         "price_is_stale": is_stale(offer["as_of"], on),
-        "usd_per_month": fleet.usd_per_month,
-        "usd_per_mtok": fleet.usd_per_mtok,
-        **{f"usd_per_mtok_{end}": value for end, value in ends.items()},
-        "utilisation": fleet.utilisation,
-        **latency,
-        "simulated": None if replay is None else {
-            "ttft_s": replay.ttft_s, "tpot_s": replay.tpot_s, "is_kept": replay.is_kept, "n_requests": replay.n_requests,
-            "n_replicas_of_closed_form": replay.first_replicas,
-        },
+        **{f"usd_per_mtok_{end}": float(value) for end, value in interval(fleet, demand, rules).items()},
+        **seconds(fleet.station, demand, **sizes),
+        "simulated": shown(replay),
         "binding": what_binds(fleet, demand, rules),
         "support": support,
-    }  # fmt: skip
+    }
+
+
+def shown(replay: Confirmed | None) -> dict | None:
+    """What a replay showed, as plain numbers."""
+    named = {"ttft_s": "ttft_s", "tpot_s": "tpot_s", "is_kept": "is_kept", "n_requests": "n_requests",
+             "first_replicas": "n_replicas_of_closed_form"}  # fmt: skip
+    return None if replay is None else {words: getattr(replay, name) for name, words in named.items()}
 
 
 def why_none(placed: Sequence[tuple[Deployment, Station]], demand: Demand) -> str:
@@ -173,17 +197,17 @@ def why_none(placed: Sequence[tuple[Deployment, Station]], demand: Demand) -> st
         deployed = placed[-1][0]
         load = Workload(input_tokens=demand.lengths.input_tokens, output_tokens=demand.lengths.output_tokens)
         served = one.serve_workload(deployed, load)
-        return f"nothing fits; the last that was tried: {one.why_not(deployed, served, load)}" if int(served.status) else "nothing fits"
+        return f"nothing fits; the last that was tried: {one.why_not(deployed, served, load)}"
     asked = {"ttft_s": demand.ttft_s, "tpot_s": demand.tpot_s}
     found, deployed = min(near, key=lambda pair: max(pair[0][name] / asked[name] for name in asked))
     where = f"{deployed.model.id} at {deployed.precision.id.split('/')[0]} on {int(deployed.tp)} x {deployed.accelerator.id}"
+    beyond = [name for name in asked if found[name] > asked[name]]
     failing = [
         f"{name.removesuffix('_s').upper()} is {KILO * found[name]:,.3g} ms where {KILO * asked[name]:,.3g} ms are asked, "
         f"{found[name] / asked[name]:.2f} times the limit"
-        for name in asked
-        if found[name] > asked[name]
+        for name in beyond
     ]
-    nearest = " ".join(f"--{name.removesuffix('_s')}-ms {ceiling(KILO * found[name])}" for name in asked if found[name] > asked[name])
+    nearest = " ".join(f"--{name.removesuffix('_s')}-ms {ceiling(KILO * found[name])}" for name in beyond)
     if not failing:
         return f"no number of replicas keeps the limits; nearest with hardly any load: {where}"
     return (
@@ -196,13 +220,3 @@ def ceiling(value: float) -> str:
     """A number rounded up to three digits."""
     unit = 10.0 ** (np.floor(np.log10(value)) - 2)
     return f"{np.ceil(value / unit) * unit:.6g}"
-
-
-def in_order(fleets: Sequence[Confirmed | Fleet]) -> list:
-    """Cheapest first, those whose replay does not keep the limits last."""
-    return sorted(fleets, key=lambda at: (not at.is_kept, at.fleet.usd_per_hour) if isinstance(at, Confirmed) else (False, at.usd_per_hour))
-
-
-def infeasible(message: str) -> InputError:
-    """The refusal of a demand that no fleet meets."""
-    return InputError(message)

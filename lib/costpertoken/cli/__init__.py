@@ -7,6 +7,7 @@ import click
 from costpertoken.cli.claims import claims_command
 from costpertoken.cli.cost import cost
 from costpertoken.cli.levers import levers_command
+from costpertoken.cli.plan import plan_command
 from costpertoken.cli.rerun import rerun
 from costpertoken.cli.simulate import simulate_command
 from costpertoken.cli.validate import calibrate, validate_command
@@ -22,6 +23,7 @@ def costpertoken() -> None:
 costpertoken.add_command(cost)
 costpertoken.add_command(claims_command)
 costpertoken.add_command(levers_command)
+costpertoken.add_command(plan_command)
 costpertoken.add_command(rerun)
 costpertoken.add_command(simulate_command)
 costpertoken.add_command(validate_command)

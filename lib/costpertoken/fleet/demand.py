@@ -11,8 +11,9 @@ from costpertoken.fleet.steady import ENDLESS_S, chain, most_per_s, most_request
 from costpertoken.fleet.trace import Trace
 from costpertoken.model.records import InputError, check_range
 
-#: Seconds of a trace that make one level of load; levels that are kept apart (the highest always is).
-WINDOW_S, MOST_LEVELS = 60.0, 16
+#: Seconds of a trace that make one level of load, long enough that chance alone makes no peaks; levels that are kept apart (the
+#: highest always is).
+WINDOW_S, MOST_LEVELS = 300.0, 16
 #: Requests a second that stand for none.
 NONE_PER_S = 1e-9
 MOST_REPLICAS = 2**20
@@ -51,7 +52,7 @@ def of_rate(requests_per_s: float, of: Lengths, *, peak_to_mean=1.0, weekend_sha
 
 
 def of_trace(trace: Trace, *, cached_share=0.0, **kept) -> Demand:
-    """The load of a trace by the minute, from the first arrival to the last, and its lengths. A trace that lasts no time is
+    """The load of a trace by WINDOW_S, from the first arrival to the last, and its lengths. A trace that lasts no time is
     refused: its rate cannot be known."""
     since = trace.arrival_s - trace.arrival_s[0]
     if not since[-1] > 0:
@@ -60,7 +61,9 @@ def of_trace(trace: Trace, *, cached_share=0.0, **kept) -> Demand:
     counts, edges = np.histogram(since, bins=n, range=(0.0, since[-1]))
     levels, shares = merged(counts / (edges[1] - edges[0]))
     cv = [float(tokens.std() / tokens.mean()) for tokens in (trace.input_tokens, trace.output_tokens)]
-    of = Lengths(float(trace.input_tokens.mean()), float(trace.output_tokens.mean()), cached_share, *cv)
+    prompts = trace.input_tokens / trace.input_tokens.mean()
+    moments = float((prompts**3).mean()), float((prompts**4).mean())
+    of = Lengths(float(trace.input_tokens.mean()), float(trace.output_tokens.mean()), cached_share, *cv, moments)
     return Demand(lengths=of, levels_per_s=levels, time_shares=shares, **limits(**kept))
 
 

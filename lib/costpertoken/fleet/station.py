@@ -15,13 +15,17 @@ FLIGHTS = 48
 
 
 class Lengths(NamedTuple):
-    """Mean prompt and answer, share of the prompt that is in the cache, and standard deviations over means."""
+    """Mean prompt and answer, share of the prompt that is in the cache, and standard deviations over means.
+
+    input_moments: means of the prompts' third and fourth powers over those of their mean; none: as if lognormal.
+    """
 
     input_tokens: float
     output_tokens: float
     cached_share: float = 0.0
     input_cv: float = 0.0
     output_cv: float = 0.0
+    input_moments: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +82,7 @@ def stations(counts: Counts, efficiency: Efficiency, of: Lengths, *, token_budge
     decode_s = step_of(counts, efficiency, decode=flight, context_tokens=context).step_s
     mixed = step_of(counts, efficiency, decode=flight, context_tokens=context, **carried)
     added_s = mixed.step_s - decode_s
-    cv = work_cv(of.input_cv, np.broadcast_to(mixed.prefill_attention_s / added_s, added_s.shape)[-1])
+    cv = work_cv(of, np.broadcast_to(mixed.prefill_attention_s / added_s, added_s.shape)[-1])
     return [
         Station(
             slots=float(most[one]) if most[one] >= 1 else np.nan, flight=flight[:, one], decode_s=decode_s[:, one],
@@ -89,11 +93,12 @@ def stations(counts: Counts, efficiency: Efficiency, of: Lengths, *, token_budge
     ]  # fmt: skip
 
 
-def work_cv(input_cv: float, attention_share):
-    """Standard deviation over mean of the prompts' work: lognormal lengths, of whose work a share goes with their square."""
-    spread, rest = 1.0 + input_cv**2, 1.0 - attention_share
-    second = rest**2 * spread + 2.0 * rest * attention_share * spread**2 + attention_share**2 * spread**4
-    return np.sqrt(np.maximum(second - 1.0, 0.0))
+def work_cv(of: Lengths, attention_share):
+    """Standard deviation over mean of the prompts' work, of which a share goes with the square of their length."""
+    spread, rest = 1.0 + of.input_cv**2, 1.0 - attention_share
+    third, fourth = of.input_moments or (spread**3, spread**6)
+    squares = rest**2 * spread + 2.0 * rest * attention_share * third / spread + (attention_share / spread) ** 2 * fourth
+    return np.sqrt(np.maximum(squares - 1.0, 0.0))
 
 
 def pooled(at: Station, n_replicas: int) -> Station:

@@ -58,35 +58,39 @@ def chain(at: Station, requests_per_s) -> Chain:
     load = np.atleast_1d(np.asarray(requests_per_s, dtype=float))[:, None]
     each, in_flight = load / at.n_replicas, states(at)
     flight, active = np.maximum(in_flight / at.n_replicas, 1.0), np.minimum(in_flight, at.n_replicas)
-    decode_s, prompt_s, chunk = (at_flight(at, values, flight) for values in (at.decode_s, at.prompt_s, at.chunk_tokens))
+    decode_s, prompt_s = (at_flight(at, values, flight) for values in (at.decode_s, at.prompt_s))
     left = np.maximum(1.0 - each * prompt_s, 1e-9)  # of the time, for decoding
     finish_per_s = active * flight * left / (at.output_tokens * decode_s)
     log_weight = np.zeros_like(finish_per_s)
     log_weight[:, 1:] = summed(np.log(load) - np.log(finish_per_s[:, 1:]), in_flight[1:])
     weight = np.exp(log_weight - log_weight.max(axis=1, keepdims=True))
-    uneven = (1.0 + at.prompt_cv**2) * (1.0 + at.output_cv**2)
     spare = 1.0 - each * prompt_seconds(at, flight)
     drain = np.where(np.maximum.accumulate(spare, axis=1) > 0, np.maximum(finish_per_s - load, 0.0), 0.0)
-    own_s = prompt_s + decode_s * np.maximum(1.0, at.prompt_tokens / chunk)
     queued = weight * load / np.where(drain > 0, drain, np.nan)
     whole = summed(weight, in_flight) + queued
-    return Chain(
-        requests_per_s=load[:, 0],
-        in_flight=in_flight,
-        weight=weight,
-        whole=whole,
-        queued=queued,
-        waiting=np.nan_to_num((weight + queued) / whole, nan=1.0),
-        drain_per_s=drain,
-        decode_s=decode_s,
-        lumps=each * at.output_tokens * decode_s / left / uneven,
-        lump_s=prompt_s * uneven / at.output_tokens,
-        before_s=at.base_s + 0.5 * decode_s,
-        own_s=own_s,
-        own_cv=at.prompt_cv,
-        prompt_waits=erlang_c(servers=at.n_replicas, load=np.minimum(each * own_s, 1.0) * at.n_replicas),
-        prompt_drain_per_s=2.0 * at.n_replicas * np.maximum(spare, 1e-3) / (own_s * (1.0 + at.prompt_cv**2)),
-    )
+    waiting = np.nan_to_num((weight + queued) / whole, nan=1.0)
+    queue = {"weight": weight, "whole": whole, "queued": queued, "waiting": waiting, "drain_per_s": drain}
+    return Chain(requests_per_s=load[:, 0], in_flight=in_flight, **queue, **pace(at, each, flight, left, spare))
+
+
+def pace(at: Station, each, flight, left, spare) -> dict[str, np.ndarray | float]:
+    """What a request meets in each state: seconds to its first token, with the wait for other prompts, and of its tokens.
+
+    Of a request's tokens some come in steps that carry prompts: a compound Poisson number of lumps, taken as gamma.
+    """
+    decode_s, prompt_s, chunk = (at_flight(at, values, flight) for values in (at.decode_s, at.prompt_s, at.chunk_tokens))
+    uneven = (1.0 + at.prompt_cv**2) * (1.0 + at.output_cv**2)
+    own_s = prompt_s + decode_s * np.maximum(1.0, at.prompt_tokens / chunk)
+    return {
+        "decode_s": decode_s,
+        "lumps": each * at.output_tokens * decode_s / left / uneven,
+        "lump_s": prompt_s * uneven / at.output_tokens,
+        "before_s": at.base_s + 0.5 * decode_s,
+        "own_s": own_s,
+        "own_cv": at.prompt_cv,
+        "prompt_waits": erlang_c(servers=at.n_replicas, load=np.minimum(each * own_s, 1.0) * at.n_replicas),
+        "prompt_drain_per_s": 2.0 * at.n_replicas * np.maximum(spare, 1e-3) / (own_s * (1.0 + at.prompt_cv**2)),
+    }
 
 
 def states(at: Station) -> np.ndarray:
