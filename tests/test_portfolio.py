@@ -175,6 +175,12 @@ def test_a_limited_pool_dominates_nothing():
     assert set(capacity.undominated([few, many])) == {few, many}
 
 
+def test_fractions_of_machines_are_never_dearer():
+    parts = portfolio.cheapest(hourly=WEEK, pools=MIXED, target=0.99, whole=False)
+    assert 0.9 * solved(MIXED, 0.99).usd_per_hour < parts.usd_per_hour <= solved(MIXED, 0.99).usd_per_hour
+    assert parts.served_share >= 0.99 - 1e-6
+
+
 CASE = offers.Case(accelerator_id="h100-sxm")
 
 
@@ -186,6 +192,14 @@ def test_pools_of_offers_by_hand():
     assert not any(
         pool.provider == "Vast.ai" for pool in offers.pools(offers.Case(accelerator_id="h100-sxm", sellers="both"))
     )
+
+
+def test_spot_prices_move_by_their_factor():
+    dearer = {
+        capacity.name(pool): pool for pool in offers.pools(offers.Case(accelerator_id="h100-sxm", spot_factor=1.5))
+    }
+    assert dearer["Azure spot"].usd_per_hour == pytest.approx(1.5 * 2.2713)
+    assert dearer["GCP us-central1 3y"].usd_per_hour == pytest.approx(4.858)
 
 
 def test_falling_rents_make_commitments_dearer():

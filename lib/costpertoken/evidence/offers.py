@@ -47,6 +47,9 @@ class Case:
     together_share: float = 0.5
     fall_per_year: float = 0.0
     cost_of_capital: float = 0.0
+    spot_factor: float = at_least(0.0, default=1.0)  # spot prices over those on record
+    spot_machines: float | None = at_least(0.0, default=None)  # that one spot pool has to spare; None: without limit
+    whole: bool = True  # whole machines; False: fractions, quick
 
 
 def assumed() -> dict[str, Prior]:
@@ -86,7 +89,10 @@ def _pool(case: Case, row) -> Pool:
                 fall_per_year=case.fall_per_year, term_years=YEARS[term], cost_of_capital=case.cost_of_capital
             )
         )
-    fails = {name: getattr(case, name) for name in ASSUMED} if term == "spot" else {}
+    usd *= case.spot_factor if term == "spot" else 1.0
+    fails: dict[str, float] = {name: getattr(case, name) for name in ASSUMED} if term == "spot" else {}
+    if term == "spot" and case.spot_machines is not None:
+        fails["most"] = case.spot_machines * max(row.n_accel, case.replica_accelerators)
     size = int(max(row.n_accel, case.replica_accelerators))
     return Pool(provider=row.provider, region=row.region, term=term, usd_per_hour=usd, n_accel=size, **fails)
 
@@ -100,7 +106,9 @@ def hourly(case: Case) -> np.ndarray:
 
 def plan(case: Case, among: Sequence[Pool] | None = None) -> Plan:
     """The cheapest plan of a case, from its pools or from some of them."""
-    return portfolio.cheapest(hourly=hourly(case), pools=among or pools(case), target=case.target, gap=GAP)
+    return portfolio.cheapest(
+        hourly=hourly(case), pools=among or pools(case), target=case.target, gap=GAP, whole=case.whole
+    )
 
 
 def providers(case: Case) -> dict[str, tuple[Pool, ...]]:

@@ -6,7 +6,11 @@ Nothing is bought in answer to an eviction: a machine that is started then comes
 Solved by HiGHS (scipy.optimize.milp).
 """
 
+import ctypes
+import os
+import sys
 from collections.abc import Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +22,8 @@ from costpertoken.model.door import InputError, check_range
 
 #: Scenarios that are together rarer than this share of what may be left unserved are counted as the worst of them.
 RARE = 1e-2
+#: Weights so small, of the allowance for each accelerator, are no weights: HiGHS drops them too, and says so on the terminal.
+TINY = 1e-8
 #: A unit above what is asked that is still no shortage; rounding of the solver.
 SLACK = 1e-6
 
@@ -39,10 +45,11 @@ class Plan:
     binding: tuple[str, ...]
 
 
-def cheapest(*, hourly, pools: Sequence[Pool], target: float, gap: float = 1e-4) -> Plan:
+def cheapest(*, hourly, pools: Sequence[Pool], target: float, gap: float = 1e-4, whole=True) -> Plan:
     """The cheapest plan that serves at least `target` of the load in expectation, to a relative gap of the cost.
 
-    hourly: accelerators needed in each hour. Raises InputError, with what is short by how much, where no mix can.
+    hourly: accelerators needed in each hour. whole: False admits fractions of instances, a floor of the bill that is found
+    at once. Raises InputError, with what is short by how much, where no mix can.
     """
     check_range("target", target, high=1.0)
     load, pools = load_of(hourly), tuple(pools)
@@ -50,17 +57,33 @@ def cheapest(*, hourly, pools: Sequence[Pool], target: float, gap: float = 1e-4)
     held = _held(load, pools)
     cost, rows, least, most = _program(load, pools, held, target)
     n_whole = sum(map(len, held))
-    found = milp(
+    with _quiet():
+        found = milp(
         cost, constraints=LinearConstraint(rows, least, np.inf), bounds=Bounds(0.0, most),
-        integrality=np.arange(len(cost)) < n_whole, options={"mip_rel_gap": gap},
+        integrality=(np.arange(len(cost)) < n_whole) * whole, options={"mip_rel_gap": gap},
     )  # fmt: skip
     if found.x is None:
         raise InputError(f"no mix found: {found.message}")
     instances, at = np.zeros((len(pools), len(load.share))), 0
     for pool, units in enumerate(held):
-        instances[pool] = np.round(found.x[at : at + len(units)])
+        instances[pool] = np.round(found.x[at : at + len(units)], 0 if whole else 9)
         at += len(units)
     return plan_of(load=load, pools=pools, instances=instances, target=target)
+
+
+@contextmanager
+def _quiet():
+    """HiGHS prints to the terminal when it repairs a solution, whatever it is told: what it prints goes nowhere."""
+    sys.stdout.flush()
+    terminal, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    try:
+        yield
+    finally:
+        ctypes.CDLL(None).fflush(None)
+        os.dup2(terminal, 1)
+        os.close(terminal)
+        os.close(nowhere)
 
 
 def plan_of(*, load: Load, pools: Sequence[Pool], instances: np.ndarray, target: float) -> Plan:
@@ -152,6 +175,7 @@ def _program(load: Load, pools: Sequence[Pool], held: list[np.ndarray], target: 
         cost.append(pool.usd_per_hour * pool.n_accel * (np.ones(1) if always else share))
     body = np.hstack([*blocks, np.eye(n_short)])
     weight = np.outer(chance, share).ravel() / (asked @ share) / max(1.0 - target, SLACK)
+    weight = np.where(weight < TINY, 0.0, weight)
     last = np.concatenate([np.zeros(body.shape[1] - n_short), -weight])
     least = np.append(np.tile(asked, len(chance)), -1.0 if target < 1.0 else 0.0)
     most = np.concatenate([*held, np.tile(asked, len(chance))])
