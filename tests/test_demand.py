@@ -71,7 +71,8 @@ def test_levels_of_a_profile_by_hand():
     assert found.hours_per_s[:120] == pytest.approx(14.0) and found.hours_per_s[120:] == pytest.approx(7.0)
 
 
-def test_levels_of_a_trace_by_hand():
+def test_levels_of_a_trace_by_hand(monkeypatch):
+    monkeypatch.setattr(asked, "WINDOW_S", 60.0)
     found = of_trace(trace_of(5, 15, 25, 75, 125, input_tokens=[50, 150, 50, 150, 100], output_tokens=[8, 8, 8, 8, 13]))
     assert found.levels_per_s == pytest.approx([2 / 60, 3 / 60]) and found.time_shares == pytest.approx([0.5, 0.5])
     assert found.lengths.input_tokens == 100 and found.lengths.output_tokens == 9
@@ -79,7 +80,8 @@ def test_levels_of_a_trace_by_hand():
     assert found.lengths.output_cv == pytest.approx(2 / 9) and found.hours_per_s is None
 
 
-def test_a_quiet_minute_is_a_level_too():
+def test_a_quiet_minute_is_a_level_too(monkeypatch):
+    monkeypatch.setattr(asked, "WINDOW_S", 60.0)
     found = of_trace(trace_of(0, 1, 2, 179, 180), cached_share=0.5)
     assert found.levels_per_s == pytest.approx([0.0, 2 / 60, 3 / 60], abs=1e-8) and found.lengths.cached_share == 0.5
 

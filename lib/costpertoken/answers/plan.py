@@ -127,8 +127,9 @@ def floor_usd_per_hour(deployed: Deployment, at: Station, offered: pd.DataFrame,
     """What no fleet of a placement can be cheaper than; infinite where nothing fits."""
     if not at.slots >= 1:
         return np.inf
-    load = mean_per_s(demand) if rules.scaling == "hourly" else demand.levels_per_s.max()
-    needed = max(rules.min_replicas, int(np.ceil(load / most_per_s(at) - 1e-9)) + rules.spares)
+    hours = demand.hours_per_s if rules.scaling == "hourly" else None  # each hour by itself: whole replicas in all of them
+    load = demand.levels_per_s.max() if hours is None else np.maximum(hours, np.roll(hours, -1))
+    needed = np.maximum(max(1, rules.min_replicas - rules.spares), np.ceil(load / most_per_s(at) - 1e-9)) + rules.spares
     usd = bills(offered, n_replicas=needed, tp=int(deployed.tp))
     return np.inf if np.isnan(usd).all() else float(np.nanmin(usd))
 

@@ -17,6 +17,8 @@ WINDOW_S, MOST_LEVELS = 300.0, 16
 #: Requests a second that stand for none.
 NONE_PER_S = 1e-9
 MOST_REPLICAS = 2**20
+#: Numbers of replicas tried one by one; beyond them, more replicas are taken never to be worse.
+SINGLY = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +108,10 @@ def fewest_replicas(at: Station, demand: Demand, *, at_least: int = 1) -> tuple[
     if not at.slots >= 1 or np.isnan(best_slots(at, quiet, 1)):
         return 0, np.nan
     low = max(at_least, int(np.ceil(demand.levels_per_s.max() / most_per_s(at) - 1e-9)))
-    high = low
+    few = next((n for n in range(low, low + SINGLY) if best_slots(at, demand, n) >= 1), 0)
+    if few:
+        return few, best_slots(at, demand, few)
+    high = low = low + SINGLY
     while np.isnan(best_slots(at, demand, high)):
         low, high = high + 1, 2 * high
         if high > MOST_REPLICAS:

@@ -17,7 +17,7 @@ from scipy.optimize import brentq
 from scipy.special import gammainc, ndtr
 
 from costpertoken.fleet.queueing import erlang_c
-from costpertoken.fleet.station import Station, at_flight, prompt_seconds
+from costpertoken.fleet.station import Station, at_flight, pooled, prompt_seconds
 from costpertoken.model.records import check_range
 
 #: States of a chain that are computed; where there are more slots, those between them are interpolated.
@@ -156,8 +156,8 @@ def most_requests_per_s(at: Station, *, ttft_s=np.inf, tpot_s=np.inf, share=0.9)
 
 
 def most_per_s(at: Station) -> float:
-    """The most requests a second that all replicas finish, with any number of slots."""
-    flight = at.flight[at.flight <= at.slots]
+    """The most requests a second that all replicas finish, with any number of slots, at whatever number in flight is best."""
+    flight = np.union1d(at.flight[at.flight <= at.slots], states(pooled(at, 1))[1:])
     decode_s, prompt_s = (at_flight(at, values, flight) for values in (at.decode_s, at.prompt_s))
     each = np.maximum(at.output_tokens * decode_s / flight + prompt_s, prompt_seconds(at, flight))
     return at.n_replicas / float(each.min())
