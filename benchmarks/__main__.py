@@ -11,7 +11,7 @@ import tracemalloc
 
 import numpy as np
 
-from benchmarks import simulate
+from benchmarks import plan, simulate
 from costpertoken import allocate, serve
 from costpertoken.answers.estimate import deployment
 
@@ -72,6 +72,7 @@ def main() -> None:
     fresh = [sys.executable, "-c", "import costpertoken"]
     report("import costpertoken, a new process", seconds(lambda: subprocess.run(fresh, check=True)))
     simulate.main(report)
+    plan.main(report)
     tracemalloc.start()
     evaluate(deployed, isl, osl, batch, price)
     print(f"{'peak memory above the inputs':44s} {tracemalloc.get_traced_memory()[1] / 1e6:9.1f} MB")

@@ -30,7 +30,8 @@ MAY = {
     "chartkit": {"model", "prose"},
     "charttext": {"model", "prose"},
     "prose": {"model"},
-    "cli": {"model", "money", "fleet", "evidence", "answers", "feeds", "tables", "charts", "prose", "parameters"},
+    "cli": {"model", "money", "fleet", "evidence", "answers", "feeds", "tables", "charts", "chartkit", "prose",
+            "parameters"},
     "__init__": {"model", "money", "fleet", "tables", "charts", "prose", "parameters"},
 }
 HEAVY = {"pandas", "altair", "click", "rich"}

@@ -1,6 +1,7 @@
 """A plan as one page that opens offline: chart, table and what was asked."""
 
 import html
+import json
 import os
 from pathlib import Path
 
@@ -11,15 +12,16 @@ from costpertoken.model.records import InputError
 from costpertoken.model.units import KILO
 
 HEADS = {
-    "fleet": "Fleet", "offer": "Offer", "usd": "USD per million output tokens", "low": "from", "high": "to",
-    "month": "USD a month", "gpus": "Accelerators", "used": "Used (%)", "ttft": "TTFT (ms)", "tpot": "TPOT (ms)",
+    "fleet": "Fleet", "offer": "Offer", "usd": "USD/M output", "low": "from", "high": "to",
+    "month": "USD a month", "gpus": "GPUs", "used": "Used (%)", "ttft": "TTFT (ms)", "tpot": "TPOT (ms)",
     "binding": "Bound by", "replayed": "Replayed",
 }  # fmt: skip
 TITLE = "Cheapest fleets"
 STYLE = (
     "body{font:1rem/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem;color-scheme:light dark}"
     "table{border-collapse:collapse}th,td{padding:.3rem .6rem;text-align:right;border-bottom:1px solid #8886}"
-    "th:nth-child(-n+2),td:nth-child(-n+2){text-align:left}.wide{overflow-x:auto}"
+    "th:nth-child(-n+2),td:nth-child(-n+2){text-align:left}td:first-child{min-width:9rem}.wide{overflow-x:auto}"
+    "img{max-width:100%;height:auto}"
 )
 
 
@@ -66,13 +68,17 @@ def as_frame(record: dict) -> pd.DataFrame:
 
 
 def figure(frame: pd.DataFrame) -> str:
-    """The chart with its library inside."""
+    """The chart as a picture inside the page. The press is loaded here: no other command waits for it."""
+    from bookpress.twin import image, static_svg
     from costpertoken import charts
+    from costpertoken.chartkit import settled
 
+    charts.enable()
     best = frame.iloc[0]
     drawn = charts.ranges(
         frame.fillna({"high": frame["usd"].max()}), "fleet", "usd", "low", "high", log_x=True, source="Model: Cost per Token",
         x_title="Output tokens (USD per million)", title=f"{best['fleet'][3:]} serves this for {best['month']} USD a month",
         subtitle="Dots: the typical figure. Bars: the model's interval and the market's range, joined",
     )  # fmt: skip
-    return drawn.to_html(fullhtml=False, inline=True)
+    spec = settled(json.loads(drawn.to_json())) | {"background": "white"}
+    return image(static_svg(spec, titled=True), spec["usermeta"]["alt"])

@@ -44,7 +44,7 @@ def words_of(limits: dict) -> str:
     """The limits in a sentence."""
     asked = [f"{name.removesuffix('_s').upper()} {KILO * limits[name]:,.0f} ms" for name in ("ttft_s", "tpot_s")
              if math.isfinite(limits[name])]  # fmt: skip
-    return f"{' and '.join(asked)} for {limits['share']:.4g} of the requests" if asked else "no latency limit"
+    return f"{' and '.join(asked)} for {100 * limits['share']:.4g} % of the requests" if asked else "no latency limit"
 
 
 def latency(row: dict) -> list[str]:
