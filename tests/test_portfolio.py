@@ -74,7 +74,9 @@ def brute(hourly, pools, target):
         fronts = []
         for level in levels:
             short = np.maximum(level - held, 0) @ chance
+            whole = (mixes * size).sum(axis=1) >= level
             order = np.lexsort((short, cost))
+            order = order[whole[order]]
             front, least = [], np.inf
             for at in order:
                 if short[at] < least - 1e-12:
@@ -141,6 +143,13 @@ def test_two_spot_pools_by_hand():
     found = solved(pools, 1 - q**2, hourly=[4.0])
     assert found.served_share == pytest.approx(1 - q**2)
     assert found.usd_per_hour == pytest.approx(8.0)
+
+
+def test_no_hour_is_planned_short():
+    found = solved(MIXED, 0.9)
+    held = np.array([pool.n_accel for pool in MIXED]) @ found.instances
+    assert (held >= found.load.accelerators).all()
+    assert solved([on_demand()], 0.5).usd_per_hour == pytest.approx(4.0 * WEEK.mean())
 
 
 def test_limits_hold_and_are_named():

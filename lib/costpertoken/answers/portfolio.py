@@ -24,7 +24,7 @@ def by_target(case: Case, targets: Sequence[float]) -> pd.DataFrame:
         asked = found.usd_per_hour / per_needed_hour(found)
         rows += [
             {"unserved": 100.0 * (1.0 - target), "term": TERMS[term], "usd": paid / asked}
-            for term, paid in found.by_term_usd_per_hour.items()
+            for term, paid in sorted(found.by_term_usd_per_hour.items(), key=lambda item: list(TERMS).index(item[0]))
         ]
     return pd.DataFrame(rows)
 

@@ -48,6 +48,8 @@ class Plan:
 def cheapest(*, hourly, pools: Sequence[Pool], target: float, gap: float = 1e-4, whole=True) -> Plan:
     """The cheapest plan that serves at least `target` of the load in expectation, to a relative gap of the cost.
 
+    What may go unserved is for evictions: in no hour is less held than asked for.
+
     hourly: accelerators needed in each hour. whole: False admits fractions of instances, a floor of the bill that is found
     at once. Raises InputError, with what is short by how much, where no mix can.
     """
@@ -140,11 +142,11 @@ def _feasible(load: Load, pools: Sequence[Pool], target: float) -> None:
         raise InputError("no pool to rent from; expected at least one")
     all_of_it = np.array([_limits(load, pool) for pool in pools])
     best = served_share(load, pools, all_of_it)
-    if best < target - SLACK:
-        firm = all_of_it[:, 0] @ [pool.n_accel for pool in pools]
+    there = all_of_it[:, 0] @ [pool.n_accel for pool in pools]
+    if best < target - SLACK or there < load.accelerators[0] - SLACK:
         raise InputError(
-            f"target {target:.6g} is out of reach by {target - best:.3g}: all pools at their limits serve {best:.6g} of the "
-            f"load; they have {firm:,.0f} accelerators where the peak needs {load.accelerators[0]:,.0f}"
+            f"target {target:.6g} is out of reach by {max(target - best, 0.0):.3g}: all pools at their limits serve {best:.6g} "
+            f"of the load; they have {there:,.0f} accelerators where the peak needs {load.accelerators[0]:,.0f}"
         )
 
 
@@ -161,22 +163,22 @@ def _fewer(chance: np.ndarray, up: np.ndarray, rare: float) -> tuple[np.ndarray,
 def _program(load: Load, pools: Sequence[Pool], held: list[np.ndarray], target: float):
     """(cost, matrix, lower ends of its rows, upper bounds): whole numbers of instances, then shortfalls by scenario and level.
 
-    Rows: capacity + shortfall >= demand in each scenario and level; last, minus the expected shortfall >= minus the
-    allowance, both over the allowance, so that no figure is tiny.
+    Rows: capacity + shortfall >= demand in each scenario and level; all that is held >= demand at each level; last, minus
+    the expected shortfall >= minus the allowance, both over the allowance, so that no figure is tiny.
     """
     share, asked = np.array(load.share), np.array(load.accelerators)
     chance, up = _fewer(*scenarios(pools), (1.0 - target) * RARE)
     n_levels, n_short = len(share), len(chance) * len(share)
-    blocks, cost = [], []
+    up, blocks, cost = np.vstack([up, np.ones(len(pools))]), [], []
     for i, pool in enumerate(pools):
         always = pool.term in COMMITTED
         one = np.ones((n_levels, 1)) if always else np.eye(n_levels)
         blocks.append(np.kron(up[:, [i]], one) * pool.n_accel)
         cost.append(pool.usd_per_hour * pool.n_accel * (np.ones(1) if always else share))
-    body = np.hstack([*blocks, np.eye(n_short)])
+    body = np.hstack([*blocks, np.eye(n_short + n_levels, n_short)])
     weight = np.outer(chance, share).ravel() / (asked @ share) / max(1.0 - target, SLACK)
     weight = np.where(weight < TINY, 0.0, weight)
     last = np.concatenate([np.zeros(body.shape[1] - n_short), -weight])
-    least = np.append(np.tile(asked, len(chance)), -1.0 if target < 1.0 else 0.0)
+    least = np.append(np.tile(asked, len(chance) + 1), -1.0 if target < 1.0 else 0.0)
     most = np.concatenate([*held, np.tile(asked, len(chance))])
     return np.concatenate([*cost, np.zeros(n_short)]), csr_array(np.vstack([body, last])), least, most
