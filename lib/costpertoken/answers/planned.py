@@ -86,7 +86,9 @@ def what_binds(fleet: Fleet, demand: Demand, rules: Rules) -> str:
         return "TTFT and TPOT"
     of = demand.lengths
     carried = {"decode": fleet.slots, "context_tokens": of.input_tokens + 0.5 * of.output_tokens}
-    prompts = {"prefill_tokens": fleet.slots * of.input_tokens / of.output_tokens, "pairs_per_token": 0.5 * of.input_tokens}
+    fresh = of.input_tokens * (1.0 - of.cached_share)
+    pairs = of.input_tokens - 0.5 * fresh
+    prompts = {"prefill_tokens": fleet.slots * fresh / of.output_tokens, "pairs_per_token": pairs}
     return f"{BOUNDS[int(binding(step(fleet.deployment, **carried, **prompts)))]} of a full batch"
 
 
@@ -94,7 +96,7 @@ def confirmed(fleet: Fleet, demand: Demand, rules: Rules, offered: pd.DataFrame,
     """The fewest replicas with which a replay keeps the limits, looked for around what the closed form asks for; of the trace,
     else of made-up requests in all levels of the demand. A fleet that scales keeps its hours and is replayed at its fullest."""
     first = fleet.n_replicas - rules.spares
-    least = first if rules.scaling == "hourly" else max(1, rules.min_replicas - rules.spares)
+    least = max(1, rules.min_replicas - rules.spares)
     seen: list[int] = []
 
     def tried(n: int) -> tuple[bool, pd.DataFrame]:
@@ -102,8 +104,8 @@ def confirmed(fleet: Fleet, demand: Demand, rules: Rules, offered: pd.DataFrame,
         seen.append(len(found))
         return good, found
 
-    n, good, found = fewest_by(tried, first, least)
-    if n != first and rules.scaling == "fixed":
+    n, good, found = (first, *tried(first)) if rules.scaling == "hourly" else fewest_by(tried, first, least)
+    if n != first:
         rows = offered[offered["accelerator_id"] == fleet.deployment.accelerator.id]
         sizes = {"n_replicas": n + rules.spares, "slots": fleet.slots}
         fleet = fleet_of(fleet.deployment, fleet.station, rows, demand, **sizes) or fleet

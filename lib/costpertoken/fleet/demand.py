@@ -19,6 +19,8 @@ NONE_PER_S = 1e-9
 MOST_REPLICAS = 2**20
 #: Numbers of replicas tried one by one; beyond them, more replicas are taken never to be worse.
 SINGLY = 4
+#: Shares of requests that are as good as the same.
+ALIKE = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,10 +98,12 @@ def shares_kept(at: Station, demand: Demand, n_replicas: int):
 
 
 def best_slots(at: Station, demand: Demand, n_replicas: int) -> float:
-    """Slots with which so many replicas keep the limits with the most to spare; NaN where none does."""
+    """Slots with which so many replicas keep the limits with the most to spare, the most of those that are ALIKE; NaN where none
+    does."""
     first, fast, stable, slots = shares_kept(at, demand, n_replicas)
     least = np.where(stable, np.minimum(first, fast), -1.0)
-    return float(slots[np.argmax(least)]) if least.max() >= demand.share else np.nan
+    best = np.flatnonzero(least >= max(least.max() - ALIKE, demand.share))
+    return float(slots[best[-1]]) if best.size else np.nan
 
 
 def fewest_replicas(at: Station, demand: Demand, *, at_least: int = 1) -> tuple[int, float]:
