@@ -25,8 +25,9 @@ CLASSES = ("hyperscaler", "neocloud", "marketplace")
 MARGINS = (1.25, 2.0, 4.0, 16.0)
 #: Periods of a chart of the load at most, and quantiles of the lengths.
 PERIODS, QUANTILES = 240, {"p50": 0.5, "p90": 0.9, "p99": 0.99}
-#: Loads of one replica that are drawn and simulated, as shares of the most it finishes and of the most within the limits.
-DRAWN, SIMULATED = np.linspace(0.04, 0.98, 28), (0.3, 0.6, 0.8, 0.9, 1.0)
+#: Loads of one replica that are drawn and simulated, as shares of the most within the limits; latencies beyond so many times
+#: the longer limit are not drawn.
+DRAWN, SIMULATED, HIGHEST = (*np.linspace(0.05, 0.9, 16), *np.linspace(0.92, 1.1, 10)), (0.3, 0.6, 0.8, 0.9, 1.0), 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +55,7 @@ def load_over_time(demand: Demand, trace: Trace | None) -> tuple[pd.DataFrame, s
     since = trace.arrival_s - trace.arrival_s[0]
     period_s = next((s for s in (60.0, 600.0, HOUR_S) if since[-1] < PERIODS * s), since[-1] / PERIODS)
     n = max(1, int(since[-1] // period_s))
-    counts, edges = np.histogram(since, bins=n, range=(0.0, n * min(period_s, since[-1])))
+    counts, edges = np.histogram(since, bins=n, range=(0.0, since[-1]))
     words = {60.0: "minute", 600.0: "ten minutes", HOUR_S: "hour"}.get(period_s, f"{period_s / HOUR_S:.3g} hours")
     return pd.DataFrame({"hours": edges[:-1] / HOUR_S, "requests_per_s": counts / (edges[1] - edges[0])}), words
 
@@ -127,15 +128,15 @@ def most_within(fleet: Fleet, demand: Demand) -> tuple[float, float]:
     return (most, slots) if most > 0 else (float(demand.levels_per_s.max()) / fleet.n_replicas, fleet.slots)
 
 
-def latency_by_load(at: Station, demand: Demand, *, slots: float) -> pd.DataFrame:
+def latency_by_load(at: Station, demand: Demand, *, slots: float, most: float) -> pd.DataFrame:
     """Closed form of one replica: requests_per_s, what (TTFT, TPOT), ms that the share asked for keeps. Loads that it cannot
-    finish are left out."""
+    finish, or only after very long, are left out."""
     narrow, rows = with_slots(at, slots), []
-    for load in DRAWN * most_per_s(narrow):
+    for load in np.array(DRAWN) * most:
         found = steady(narrow, requests_per_s=load, shares=(demand.share,))
         rows += [(load, "TTFT", KILO * found.ttft_s[0]), (load, "TPOT", KILO * found.tpot_s[0])]
     frame = pd.DataFrame(rows, columns=["requests_per_s", "what", "ms"])
-    return frame[np.isfinite(frame["ms"])]
+    return frame[frame["ms"] <= HIGHEST * KILO * max(demand.ttft_s, demand.tpot_s)]
 
 
 def latency_simulated(deployed: Deployment, demand: Demand, *, slots: float, most: float, token_budget: int) -> pd.DataFrame:

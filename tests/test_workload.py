@@ -1,0 +1,180 @@
+"""A reader's traffic: what a trace or a rate gives, one replica's latency, costs by load and limit, each against a hand sum."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from costpertoken import InputError
+from costpertoken.answers import plan, workload
+from costpertoken.fleet.demand import mean_per_s, seconds
+from costpertoken.fleet.station import Lengths, with_slots
+from costpertoken.fleet.steady import most_per_s, steady
+
+BURSTS = Path(__file__).with_name("traces") / "bursts.csv"
+OF = Lengths(1000.0, 300.0, 0.0, 1.0, 1.0)
+LIMITS = {"ttft_s": 1.0, "tpot_s": 0.05, "share": 0.9}
+RULES = plan.Rules()
+MODEL = "llama-3.1-8b"
+
+
+@pytest.fixture(scope="module")
+def offered():
+    return workload.offered("DigitalOcean", "on-demand")
+
+
+@pytest.fixture(scope="module")
+def demand():
+    return workload.traffic("none", requests_per_s=20.0, of=OF, peak_to_mean=2.0, **LIMITS)[0]
+
+
+@pytest.fixture(scope="module")
+def placed(offered, demand):
+    return list(plan.placements([MODEL], offered["accelerator_id"].unique(), demand.lengths, token_budget=8192))
+
+
+@pytest.fixture(scope="module")
+def best(placed, offered, demand):
+    return plan.search(placed, offered, demand, RULES, top=1)[0]
+
+
+def test_made_up_traffic_has_its_rate_and_its_peak(demand):
+    found, period = workload.load_over_time(demand, None)
+    assert len(found) == 24 and period == "hour"
+    assert np.isclose(found["requests_per_s"].mean(), 20.0) and np.isclose(found["requests_per_s"].max(), 40.0)
+
+
+def test_a_trace_is_counted_whole():
+    demand, trace = workload.traffic(str(BURSTS), requests_per_s=1.0, of=OF, peak_to_mean=1.0, **LIMITS)
+    rows = BURSTS.read_text().strip().split("\n")[1:]
+    found, period = workload.load_over_time(demand, trace)
+    each_s = 3600 * found["hours"].iloc[1]
+    assert period == "minute" and len(found) == 12 and np.isclose(12 * each_s, trace.arrival_s[-1])
+    assert np.isclose((found["requests_per_s"] * each_s).sum(), len(rows))
+    assert np.isclose(found["requests_per_s"].max(), demand.levels_per_s.max())
+    answers = np.array([int(row.split(",")[2]) for row in rows])
+    sizes = workload.lengths_of(demand, trace).set_index("what")
+    assert np.isclose(sizes.at["Answer", "mean"], answers.mean())
+    assert np.isclose(sizes.at["Answer", "cv"], answers.std() / answers.mean())
+    assert sizes.at["Answer", "p50"] == np.median(answers)
+    assert workload.burstiness(trace) > 1.5
+
+
+def test_a_day_of_a_long_trace_has_few_periods():
+    _, trace = workload.traffic(str(BURSTS), requests_per_s=1.0, of=OF, peak_to_mean=1.0, **LIMITS)
+    for times, words in ((30.0, "ten minutes"), (500.0, "hour"), (5000.0, "4.21 hours")):
+        long = replace(trace, arrival_s=trace.arrival_s * times)
+        found, period = workload.load_over_time(None, long)
+        assert period == words and len(found) <= workload.PERIODS
+        assert np.isclose(found["requests_per_s"].mean(), trace.arrival_s.size / long.arrival_s[-1], rtol=0.1)
+
+
+def test_quantiles_of_made_up_lengths():
+    draw = np.random.default_rng(0)
+    sigma = np.sqrt(np.log(2.0))
+    drawn = draw.lognormal(np.log(300.0) - sigma**2 / 2, sigma, 400_000)
+    for q in (0.5, 0.9, 0.99):
+        assert np.isclose(workload.lognormal_quantile(mean=300.0, cv=1.0, q=q), np.quantile(drawn, q), rtol=0.02)
+    assert workload.lognormal_quantile(mean=300.0, cv=0.0, q=0.9) == 300.0
+
+
+def test_sellers():
+    assert set(workload.offered("any", "on-demand")["cloud_class"]) == {"hyperscaler", "neocloud"}
+    assert set(workload.offered("marketplace", "on-demand")["cloud_class"]) == {"marketplace"}
+    assert set(workload.offered("DigitalOcean", "on-demand")["provider"]) == {"DigitalOcean"}
+    with pytest.raises(InputError):
+        workload.offered("DigitalOcean", "3y")
+
+
+def test_the_largest_load_of_one_replica_is_where_a_limit_is_reached(best, demand):
+    most, slots = workload.most_within(best, demand)
+    at = with_slots(best.station, slots)
+    found = steady(at, requests_per_s=most, shares=(0.9,))
+    assert found.ttft_s[0] <= 1.0001 and found.tpot_s[0] <= 0.050005
+    curve = workload.latency_by_load(best.station, demand, slots=slots, most=most)
+    near = curve[np.isclose(curve["requests_per_s"], 0.9 * most)].set_index("what")["ms"]
+    hand = steady(at, requests_per_s=0.9 * most, shares=(0.9,))
+    assert np.isclose(near["TTFT"], 1000 * hand.ttft_s[0]) and np.isclose(near["TPOT"], 1000 * hand.tpot_s[0])
+    assert (curve.groupby("what")["ms"].diff().dropna() > -1e-6).all()
+
+
+def test_simulation_and_closed_form_agree_at_moderate_load(best, demand):
+    most, slots = workload.most_within(best, demand)
+    dots = workload.latency_simulated(best.deployment, demand, slots=slots, most=most, token_budget=8192)
+    low = dots[np.isclose(dots["requests_per_s"], 0.6 * most)].set_index("what")["ms"]
+    hand = steady(with_slots(best.station, slots), requests_per_s=0.6 * most, shares=(0.9,))
+    assert np.isclose(low["TPOT"], 1000 * hand.tpot_s[0], rtol=0.25) and np.isclose(low["TTFT"], 1000 * hand.ttft_s[0], rtol=0.4)
+
+
+def test_cost_far_below_one_replica_goes_with_the_inverse_of_the_load(placed, offered, demand):
+    found = workload.by_load(placed, offered, demand, RULES, loads=[0.001, 0.01])
+    cheapest = min(tp_rent(deployed, offered) for deployed, at in placed if at.slots >= 1)
+    assert np.allclose(found["usd"], [cheapest / (load * 300 * 3600) * 1e6 for load in (0.001, 0.01)])
+    assert (found["n_replicas"] == 1).all()
+
+
+def tp_rent(deployed, offered) -> float:
+    return deployed.tp * offered.loc[offered["accelerator_id"] == deployed.accelerator.id, "value"].min()
+
+
+def test_a_tighter_limit_is_never_cheaper(placed, offered, demand):
+    found = workload.by_tpot(placed, offered, demand, RULES, limits_s=[1e-5, 0.01, 0.02, 0.05, 0.2])
+    assert len(found) == 4 and (found["usd"].diff().dropna() <= 1e-9).all()
+
+
+def test_a_full_machine(best):
+    rent, rate = 2.0, most_per_s(best.station)
+    hand = best.deployment.tp * rent / (rate * 300 * 3600 / 1e6)
+    assert np.isclose(workload.full_usd_per_mtok(best.deployment, best.station, rent), hand)
+
+
+def test_no_fleet_is_cheaper_than_the_cheapest_full_machine(placed, offered, demand, best):
+    floor, machine = workload.fullest(placed, offered)
+    own = workload.full_usd_per_mtok(best.deployment, best.station, best.offer["usd_per_useful_hour"])
+    assert floor <= own < best.usd_per_mtok
+    assert machine in {workload.machine(deployed) for deployed, _ in placed}
+
+
+def test_factors_multiply_to_the_cost(best, demand):
+    found = workload.factors(best, demand, RULES)
+    assert np.isclose(np.prod(list(found.values())), best.usd_per_mtok)
+    assert np.isclose(found["peak"], 2.0) and found["latency"] >= 1.0
+    most = workload.most_within(best, demand)[0]
+    hand = best.n_replicas * best.deployment.tp * most / (40.0 * best.deployment.tp)  # whole instances aside
+    assert np.isclose(found["whole"], hand * best.n_accelerators / (best.n_replicas * best.deployment.tp))
+    assert workload.factors(best, demand, replace(RULES, scaling="hourly"))["peak"] == 1.0
+
+
+def test_limits_that_nobody_keeps_are_loosened_by_the_least_margin(placed, offered, demand):
+    tight = replace(demand, ttft_s=1e-4, tpot_s=0.05)
+    found = workload.cheapest(placed, offered, tight, RULES, top=2)
+    quick = workload.quickest(placed, tight)
+    assert found.times.keys() == {"ttft_s"} and found.fleets
+    assert found.demand.tpot_s == 0.05 and np.isclose(found.demand.ttft_s / quick["ttft_s"], workload.MARGINS).any()
+    assert workload.cheapest(placed, offered, demand, RULES, top=2).times == {}
+    kept = seconds(found.fleets[0].station, found.demand, n_replicas=found.fleets[0].n_replicas, slots=found.fleets[0].slots)
+    assert kept["ttft_s"] <= found.demand.ttft_s * 1.001
+
+
+def test_what_fits_nowhere_is_refused(offered, demand):
+    small = list(plan.placements(["llama-3.1-405b"], ["l4"], demand.lengths, token_budget=8192))
+    with pytest.raises(InputError, match="fits into no server"):
+        workload.quickest(small, demand)
+
+
+def test_one_thing_changed_is_the_fleet_sized_again(best, demand, offered):
+    assert np.isclose(workload.changed(best, demand, RULES), best.usd_per_mtok)
+    assert np.isclose(workload.changed(best, demand, RULES, rent=1.5), 1.5 * best.usd_per_mtok)
+    rows = offered[offered["accelerator_id"] == best.deployment.accelerator.id]
+    twice = plan.sized(best.deployment, best.station, rows, workload.scaled(demand, 2.0), RULES)
+    assert np.isclose(workload.changed(best, demand, RULES, load=2.0), twice.usd_per_mtok)
+    assert workload.changed(best, demand, RULES, slower=2.0) >= best.usd_per_mtok
+    assert np.isnan(workload.changed(best, demand, RULES, tpot=1e-6))
+
+
+def test_peaks_are_moved_about_the_mean(demand):
+    assert np.isclose(mean_per_s(workload.peaked(demand, 0.5)), 20.0)
+    assert np.isclose(workload.peaked(demand, 0.5).levels_per_s.max(), 30.0)
+    assert np.allclose(workload.peaked(demand, 0.0).levels_per_s, 20.0)
+    assert (workload.peaked(demand, 3.0).levels_per_s > 0).all()
