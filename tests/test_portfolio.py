@@ -152,6 +152,20 @@ def test_no_hour_is_planned_short():
     assert solved([on_demand()], 0.5).usd_per_hour == pytest.approx(4.0 * WEEK.mean())
 
 
+def test_rare_scenarios_taken_together_cost_next_to_nothing(monkeypatch):
+    pools = [*MIXED, spot(1.2, provider="four", n_accel=2), spot(1.6, provider="five")]
+    short = [4.0, 6.0, 6.0, 9.0]
+    merged = solved(pools, 0.995, hourly=short, gap=1e-6)
+    monkeypatch.setattr(portfolio, "RARE", 0.0)
+    full = solved(pools, 0.995, hourly=short, gap=1e-6)
+    assert full.usd_per_hour <= merged.usd_per_hour * (1 + 1e-6) <= 1.01 * full.usd_per_hour
+
+
+def test_the_solver_prints_nothing(capfd):
+    solved(MIXED, 0.995)
+    assert capfd.readouterr().out == ""
+
+
 def test_limits_hold_and_are_named():
     found = solved([on_demand(2.0, most=3.0), on_demand(5.0, provider="two")])
     assert found.instances[0].max() == 3 and "limit of one on-demand" in found.binding
