@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from costpertoken import InputError
-from costpertoken.answers import plan, workload
+from costpertoken.answers import plan, planned, traffic, workload
 from costpertoken.fleet.demand import mean_per_s, seconds
 from costpertoken.fleet.station import Lengths, with_slots
 from costpertoken.fleet.steady import most_per_s, steady
@@ -26,7 +26,7 @@ def offered():
 
 @pytest.fixture(scope="module")
 def demand():
-    return workload.traffic("none", requests_per_s=20.0, of=OF, peak_to_mean=2.0, **LIMITS)[0]
+    return traffic.traffic("none", requests_per_s=20.0, of=OF, peak_to_mean=2.0, **LIMITS)[0]
 
 
 @pytest.fixture(scope="module")
@@ -40,33 +40,32 @@ def best(placed, offered, demand):
 
 
 def test_made_up_traffic_has_its_rate_and_its_peak(demand):
-    found, period = workload.load_over_time(demand, None)
+    found, period = traffic.load_over_time(demand, None)
     assert len(found) == 24 and period == "hour"
     assert np.isclose(found["requests_per_s"].mean(), 20.0) and np.isclose(found["requests_per_s"].max(), 40.0)
 
 
 def test_a_trace_is_counted_whole():
-    demand, trace = workload.traffic(str(BURSTS), requests_per_s=1.0, of=OF, peak_to_mean=1.0, **LIMITS)
+    demand, trace = traffic.traffic(str(BURSTS), requests_per_s=1.0, of=OF, peak_to_mean=1.0, **LIMITS)
     rows = BURSTS.read_text().strip().split("\n")[1:]
-    found, period = workload.load_over_time(demand, trace)
+    found, period = traffic.load_over_time(demand, trace)
     each_s = 3600 * found["hours"].iloc[1]
     assert period == "minute" and len(found) == 12 and np.isclose(12 * each_s, trace.arrival_s[-1])
     assert np.isclose((found["requests_per_s"] * each_s).sum(), len(rows))
-    assert np.isclose(found["requests_per_s"].max(), demand.levels_per_s.max())
     answers = np.array([int(row.split(",")[2]) for row in rows])
-    sizes = workload.lengths_of(demand, trace).set_index("what")
+    sizes = traffic.lengths_of(demand, trace).set_index("what")
     assert np.isclose(sizes.at["Answer", "mean"], answers.mean())
     assert np.isclose(sizes.at["Answer", "cv"], answers.std() / answers.mean())
     assert sizes.at["Answer", "p50"] == np.median(answers)
-    assert workload.burstiness(trace) > 1.5
+    assert traffic.burstiness(trace) > 1.5
 
 
 def test_a_day_of_a_long_trace_has_few_periods():
-    _, trace = workload.traffic(str(BURSTS), requests_per_s=1.0, of=OF, peak_to_mean=1.0, **LIMITS)
+    _, trace = traffic.traffic(str(BURSTS), requests_per_s=1.0, of=OF, peak_to_mean=1.0, **LIMITS)
     for times, words in ((30.0, "ten minutes"), (500.0, "hour"), (5000.0, "4.21 hours")):
         long = replace(trace, arrival_s=trace.arrival_s * times)
-        found, period = workload.load_over_time(None, long)
-        assert period == words and len(found) <= workload.PERIODS
+        found, period = traffic.load_over_time(None, long)
+        assert period == words and len(found) <= traffic.PERIODS
         assert np.isclose(found["requests_per_s"].mean(), trace.arrival_s.size / long.arrival_s[-1], rtol=0.1)
 
 
@@ -75,8 +74,8 @@ def test_quantiles_of_made_up_lengths():
     sigma = np.sqrt(np.log(2.0))
     drawn = draw.lognormal(np.log(300.0) - sigma**2 / 2, sigma, 400_000)
     for q in (0.5, 0.9, 0.99):
-        assert np.isclose(workload.lognormal_quantile(mean=300.0, cv=1.0, q=q), np.quantile(drawn, q), rtol=0.02)
-    assert workload.lognormal_quantile(mean=300.0, cv=0.0, q=0.9) == 300.0
+        assert np.isclose(traffic.lognormal_quantile(mean=300.0, cv=1.0, q=q), np.quantile(drawn, q), rtol=0.02)
+    assert traffic.lognormal_quantile(mean=300.0, cv=0.0, q=0.9) == 300.0
 
 
 def test_sellers():
@@ -163,18 +162,34 @@ def test_what_fits_nowhere_is_refused(offered, demand):
         workload.quickest(small, demand)
 
 
+def test_the_first_of_the_list_are_replayed_and_stay_cheapest(placed, offered):
+    bursts, trace = traffic.traffic(str(BURSTS), requests_per_s=1.0, of=OF, peak_to_mean=1.0, **LIMITS)
+    bursts = replace(bursts, tpot_s=0.02)
+    fleets = plan.search(placed, offered, bursts, RULES, top=5)
+    pairs = workload.replayed_first(fleets, bursts, RULES, offered, trace, first=2)
+    assert len(pairs) == len(fleets) and all(done is not None for _, done in pairs[:2])
+    good = [fleet.usd_per_hour for fleet, done in pairs if done is None or done.is_kept]
+    assert good == sorted(good)
+    again = planned.confirmed(next(f for f in fleets if f.deployment == pairs[0][0].deployment), bursts, RULES, offered, trace)
+    assert again.fleet.n_replicas == pairs[0][0].n_replicas
+
+
+def test_ratios_in_words():
+    assert workload.as_much(1.004) == "as much" and workload.as_much(1.5) == "1.50 times as much"
+
+
 def test_one_thing_changed_is_the_fleet_sized_again(best, demand, offered):
     assert np.isclose(workload.changed(best, demand, RULES), best.usd_per_mtok)
     assert np.isclose(workload.changed(best, demand, RULES, rent=1.5), 1.5 * best.usd_per_mtok)
     rows = offered[offered["accelerator_id"] == best.deployment.accelerator.id]
-    twice = plan.sized(best.deployment, best.station, rows, workload.scaled(demand, 2.0), RULES)
+    twice = plan.sized(best.deployment, best.station, rows, traffic.scaled(demand, 2.0), RULES)
     assert np.isclose(workload.changed(best, demand, RULES, load=2.0), twice.usd_per_mtok)
     assert workload.changed(best, demand, RULES, slower=2.0) >= best.usd_per_mtok
     assert np.isnan(workload.changed(best, demand, RULES, tpot=1e-6))
 
 
 def test_peaks_are_moved_about_the_mean(demand):
-    assert np.isclose(mean_per_s(workload.peaked(demand, 0.5)), 20.0)
-    assert np.isclose(workload.peaked(demand, 0.5).levels_per_s.max(), 30.0)
-    assert np.allclose(workload.peaked(demand, 0.0).levels_per_s, 20.0)
-    assert (workload.peaked(demand, 3.0).levels_per_s > 0).all()
+    assert np.isclose(mean_per_s(traffic.peaked(demand, 0.5)), 20.0)
+    assert np.isclose(traffic.peaked(demand, 0.5).levels_per_s.max(), 30.0)
+    assert np.allclose(traffic.peaked(demand, 0.0).levels_per_s, 20.0)
+    assert (traffic.peaked(demand, 3.0).levels_per_s > 0).all()

@@ -1,4 +1,4 @@
-"""A reader's own traffic: what it is like, what one replica does with it, and what more or less of it, or of haste, costs."""
+"""A reader's own traffic: which fleet serves it, what one replica does, and what more or less load, or haste, costs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,22 +9,22 @@ import pandas as pd
 from costpertoken.answers import plan
 from costpertoken.answers.offers import offers
 from costpertoken.answers.plan import Fleet, Rules
-from costpertoken.fleet import profiles, readers
-from costpertoken.fleet.demand import NONE_PER_S, Demand, mean_per_s, of_rate, of_trace, seconds
+from costpertoken.answers.planned import Confirmed, confirmed
+from costpertoken.answers.traffic import peaked, scaled
+from costpertoken.fleet.demand import NONE_PER_S, Demand, mean_per_s, seconds
 from costpertoken.fleet.replicas import made_up, replayed
-from costpertoken.fleet.station import Lengths, Station, stations, with_slots
+from costpertoken.fleet.station import Station, stations, with_slots
 from costpertoken.fleet.steady import most_per_s, most_requests_per_s, steady
 from costpertoken.fleet.trace import Trace
 from costpertoken.model.counts import count
 from costpertoken.model.records import Deployment, InputError
-from costpertoken.model.units import HOUR_S, KILO
+from costpertoken.model.units import KILO
 from costpertoken.money.cost import usd_per_mtok
+from costpertoken.prose import significant
 
 CLASSES = ("hyperscaler", "neocloud", "marketplace")
 #: Where limits cannot be kept: how far beyond the quickest answer they are set instead, one after the other until they can.
 MARGINS = (1.25, 2.0, 4.0, 16.0)
-#: Periods of a chart of the load at most, and quantiles of the lengths.
-PERIODS, QUANTILES = 240, {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 #: Loads of one replica that are drawn and simulated, as shares of the most within the limits; latencies beyond so many times
 #: the longer limit are not drawn.
 DRAWN, SIMULATED, HIGHEST = (*np.linspace(0.05, 0.9, 16), *np.linspace(0.92, 1.1, 10)), (0.3, 0.6, 0.8, 0.9, 1.0), 10.0
@@ -37,54 +37,6 @@ class Found:
     fleets: list[Fleet]
     demand: Demand
     times: dict[str, float]
-
-
-def traffic(path: str, *, requests_per_s, of: Lengths, peak_to_mean, **limits) -> tuple[Demand, Trace | None]:
-    """(demand, trace) of a file, or (demand, None) of a rate whose busiest hour is peak_to_mean times as busy."""
-    if path == "none":
-        return of_rate(requests_per_s, of, peak_to_mean=peak_to_mean, **limits), None
-    trace = readers.read(path)
-    return of_trace(trace, **limits), trace
-
-
-def load_over_time(demand: Demand, trace: Trace | None) -> tuple[pd.DataFrame, str]:
-    """(hours from the start, requests_per_s) of a trace or of a made-up day; and the length of a period in words."""
-    if trace is None:
-        day = demand.hours_per_s[: profiles.DAY]
-        return pd.DataFrame({"hours": np.arange(day.size, dtype=float), "requests_per_s": day}), "hour"
-    since = trace.arrival_s - trace.arrival_s[0]
-    period_s = next((s for s in (60.0, 600.0, HOUR_S) if since[-1] < PERIODS * s), since[-1] / PERIODS)
-    n = max(1, int(since[-1] // period_s))
-    counts, edges = np.histogram(since, bins=n, range=(0.0, since[-1]))
-    words = {60.0: "minute", 600.0: "ten minutes", HOUR_S: "hour"}.get(period_s, f"{period_s / HOUR_S:.3g} hours")
-    return pd.DataFrame({"hours": edges[:-1] / HOUR_S, "requests_per_s": counts / (edges[1] - edges[0])}), words
-
-
-def lengths_of(demand: Demand, trace: Trace | None) -> pd.DataFrame:
-    """Prompts and answers in tokens: what, mean, cv, p50, p90, p99; of made-up ones, those of their lognormal distribution."""
-    of, rows = demand.lengths, []
-    for what, mean, cv in (("Prompt", of.input_tokens, of.input_cv), ("Answer", of.output_tokens, of.output_cv)):
-        row = {"what": what, "mean": mean, "cv": cv}
-        if trace is None:
-            rows.append(row | {name: lognormal_quantile(mean=mean, cv=cv, q=q) for name, q in QUANTILES.items()})
-            continue
-        tokens = trace.input_tokens if what == "Prompt" else trace.output_tokens
-        rows.append(row | {name: float(np.quantile(tokens, q)) for name, q in QUANTILES.items()})
-    return pd.DataFrame(rows)
-
-
-def lognormal_quantile(*, mean: float, cv: float, q: float) -> float:
-    """A quantile of a lognormal length in tokens, from its mean and its standard deviation over that."""
-    from scipy.special import ndtri
-
-    sigma = np.sqrt(np.log1p(cv**2))
-    return float(mean * np.exp(sigma * ndtri(q) - 0.5 * sigma**2))
-
-
-def burstiness(trace: Trace) -> float:
-    """Standard deviation over mean of the gaps between arrivals: 1 where they know nothing of each other."""
-    gaps = np.diff(trace.arrival_s)
-    return float(gaps.std() / gaps.mean())
 
 
 def offered(seller: str, term: str) -> pd.DataFrame:
@@ -118,6 +70,19 @@ def quickest(placed: Sequence, demand: Demand) -> dict[str, float]:
     if not near:
         raise InputError("the model with these requests fits into no server that is offered: another model, seller or lengths")
     return min(near, key=lambda one: max(one["ttft_s"] / demand.ttft_s, one["tpot_s"] / demand.tpot_s))
+
+
+def replayed_first(
+    fleets: Sequence[Fleet], demand: Demand, rules: Rules, offered: pd.DataFrame, trace: Trace | None, *, first: int = 3
+) -> list[tuple[Fleet, Confirmed | None]]:
+    """(fleet, its replay or None), cheapest first, with the replicas that replays ask for: the cheapest is replayed until the
+    `first` of the list are, since a replay may make a fleet dearer than the next. Those whose replay keeps no limits are last."""
+    pairs: list[tuple[Fleet, Confirmed | None]] = [(fleet, None) for fleet in fleets]
+    while open_ones := [at for at, pair in enumerate(pairs[:first]) if pair[1] is None]:
+        done = confirmed(pairs[open_ones[0]][0], demand, rules, offered, trace)
+        pairs[open_ones[0]] = (done.fleet, done)
+        pairs.sort(key=lambda pair: (pair[1] is not None and not pair[1].is_kept, pair[0].usd_per_hour))
+    return pairs
 
 
 def most_within(fleet: Fleet, demand: Demand) -> tuple[float, float]:
@@ -154,12 +119,6 @@ def latency_simulated(deployed: Deployment, demand: Demand, *, slots: float, mos
     return frame[np.isfinite(frame["ms"])]
 
 
-def scaled(demand: Demand, factor: float) -> Demand:
-    """The same traffic, so many times as dense."""
-    hours = None if demand.hours_per_s is None else demand.hours_per_s * factor
-    return replace(demand, levels_per_s=np.maximum(demand.levels_per_s * factor, NONE_PER_S), hours_per_s=hours)
-
-
 def by_load(placed, offered, demand: Demand, rules: Rules, *, loads) -> pd.DataFrame:
     """The cheapest fleet at each mean load: requests_per_s, usd, machine, n_replicas, utilisation in per cent."""
     rows = []
@@ -185,6 +144,11 @@ def machine(deployed: Deployment) -> str:
     """A placement in words."""
     many = f"{int(deployed.tp)} × " if deployed.tp > 1 else ""
     return f"{many}{deployed.accelerator.name}, {deployed.precision.id.split('/')[0].upper()}"
+
+
+def as_much(ratio: float) -> str:
+    """A ratio of two costs in words."""
+    return "as much" if abs(ratio - 1.0) < 0.005 else f"{significant(ratio)} times as much"
 
 
 def full_usd_per_mtok(deployed: Deployment, at: Station, usd_per_accelerator_hour: float) -> float:
@@ -228,14 +192,3 @@ def changed(fleet: Fleet, demand: Demand, rules: Rules, *, slower=1.0, rent=1.0,
     asked = peaked(scaled(replace(demand, lengths=other, **limits), load), peak)
     found = plan.sized(fleet.deployment, at, pd.DataFrame([row]), asked, rules)
     return found.usd_per_mtok if found else np.nan
-
-
-def peaked(demand: Demand, factor: float) -> Demand:
-    """The load with what is above or below its mean that many times as far away, nothing below none."""
-    mean = mean_per_s(demand)
-
-    def moved(load):
-        return np.maximum(mean + factor * (load - mean), NONE_PER_S)
-
-    hours = None if demand.hours_per_s is None else moved(demand.hours_per_s)
-    return replace(demand, levels_per_s=moved(demand.levels_per_s), hours_per_s=hours)
