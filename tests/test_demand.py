@@ -8,9 +8,11 @@ import pytest
 from test_steady import plain, real
 
 from costpertoken.fleet import demand as asked
+from costpertoken.fleet.arrivals import synthetic
 from costpertoken.fleet.demand import Demand, best_slots, fewest_replicas, merged, of_rate, of_trace
+from costpertoken.fleet.simulate import latencies, policy_of, simulate
 from costpertoken.fleet.station import Lengths
-from costpertoken.fleet.steady import most_per_s, most_requests_per_s
+from costpertoken.fleet.steady import most_per_s, most_requests_per_s, steady
 from costpertoken.fleet.trace import Trace
 from costpertoken.model.records import InputError
 
@@ -228,3 +230,22 @@ def test_seconds_of_too_much_load_are_endless():
 def test_what_is_refused(asking, sentence):
     with pytest.raises(InputError, match=sentence.replace(".", r"\.")):
         asking()
+
+
+# ---- prompts of mixtures
+
+
+@pytest.mark.parametrize("load", [0.02, 0.3])
+def test_a_prompt_of_a_mixture_comes_whole(load):
+    """Not in as many pieces as the answer has steps, each of which would read all experts again: as the simulator has it."""
+    where, lengths = ("mixtral-8x7b", "h100-sxm", 2, "fp8"), {"input_tokens": 3000, "output_tokens": 50}
+    deployed, at = real(*where, **lengths, output_cv=0.5)
+    rate = load * most_per_s(at)
+    drawn = {name: {"mean": mean, "cv": cv} for (name, mean), cv in zip(lengths.items(), (0.0, 0.5), strict=True)}
+    trace = synthetic(n_requests=1500, seed=1, rate_per_s=rate, **drawn)
+    policy = policy_of(deployed, schedule="chunked", max_batch=int(at.slots), token_budget=8192)
+    found = latencies(simulate(trace, deployed, policy)).iloc[200:]
+    closed = steady(at, requests_per_s=rate, shares=(0.5, 0.9))
+    for name, values in (("ttft_s", closed.ttft_s), ("tpot_s", closed.tpot_s)):
+        assert values[0] == pytest.approx(found[name].quantile(0.5), rel=0.1)
+        assert values[1] == pytest.approx(found[name].quantile(0.9), rel=0.3)

@@ -78,7 +78,9 @@ def stations(counts: Counts, efficiency: Efficiency, of: Lengths, *, token_budge
     flight = np.geomspace(1.0, np.where(most >= 1, most, 1.0), FLIGHTS)
     fresh, context = isl * (1.0 - hit), isl + 0.5 * held
     pairs = (isl * hit + 0.5 * fresh) * (1.0 + of.input_cv**2)
-    carried = {"prefill_tokens": flight * fresh / osl, "pairs_per_token": pairs}
+    # A prompt comes whole, or as much of it as a step can carry; several at once where they come faster than steps.
+    whole = np.maximum(flight * fresh / osl, np.minimum(fresh, token_budget - flight))
+    carried = {"prefill_tokens": whole, "pairs_per_token": pairs}
     decode_s = step_of(counts, efficiency, decode=flight, context_tokens=context).step_s
     mixed = step_of(counts, efficiency, decode=flight, context_tokens=context, **carried)
     added_s = mixed.step_s - decode_s
@@ -86,7 +88,7 @@ def stations(counts: Counts, efficiency: Efficiency, of: Lengths, *, token_budge
     return [
         Station(
             slots=float(most[one]) if most[one] >= 1 else np.nan, flight=flight[:, one], decode_s=decode_s[:, one],
-            prompt_s=(added_s * osl / flight)[:, one], chunk_tokens=token_budget - flight[:, one], prompt_tokens=fresh,
+            prompt_s=(added_s * fresh / whole)[:, one], chunk_tokens=token_budget - flight[:, one], prompt_tokens=fresh,
             output_tokens=osl, prompt_cv=float(cv[one]), output_cv=of.output_cv, base_s=float(efficiency.ttft_base_s),
         )
         for one in range(most.size)
