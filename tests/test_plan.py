@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -148,6 +149,35 @@ def test_a_fleet_that_scales_may_have_fewer_replicas_in_the_mean_than_its_mean_l
     fleet = sized(deployed, at, own, demand, rules)
     assert fleet.paid_replicas == pytest.approx((83 * 1 + 85 * 4) / 168) and fleet.n_replicas == 4
     assert floor_usd_per_hour(deployed, at, own, demand, rules) <= fleet.usd_per_hour
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_what_is_left_unsized_is_never_among_the_cheapest(monkeypatch, seed):
+    """Made-up floors, costs at or a little above them, some placements without a fleet or without room."""
+    draw = np.random.default_rng([11, seed])
+    n, top = int(draw.integers(1, 40)), int(draw.integers(1, 6))
+    floors = np.round(draw.uniform(1.0, 9.0, n), 1)
+    costs = floors * (1.0 + draw.choice([0.0, 0.02, 0.2, 3.0], n))
+    costs[draw.random(n) < 0.2] = np.nan
+    floors[draw.random(n) < 0.1] = np.inf
+    unsized = []
+
+    def size(deployed, which, *rest):
+        unsized.remove(which)
+        return None if np.isnan(costs[which]) else SimpleNamespace(usd_per_hour=costs[which])
+
+    monkeypatch.setattr(plan, "floor_usd_per_hour", lambda deployed, which, *rest: floors[which])
+    monkeypatch.setattr(plan, "sized", size)
+    unsized += range(n)
+    machine = SimpleNamespace(accelerator=SimpleNamespace(id="any"))
+    found = search(
+        [(machine, which) for which in range(n)], pd.DataFrame({"accelerator_id": ["any"]}), None, ONE, top=top
+    )
+    there = sorted(costs[np.isfinite(floors) & np.isfinite(costs)])
+    assert [fleet.usd_per_hour for fleet in found] == there[:top]
+    if len(there) >= top:
+        assert all(floors[which] >= there[top - 1] for which in unsized)
+        assert set(np.flatnonzero(floors > there[top - 1])) <= set(unsized), "the floors spare work"
 
 
 # ---- what a fleet says of itself
