@@ -16,7 +16,7 @@ from costpertoken.answers.planned import ceiling, confirmed, described, fewest_b
 from costpertoken.evidence.uncertain import cost_interval
 from costpertoken.fleet.arrivals import synthetic
 from costpertoken.fleet.demand import limits, of_rate, of_trace, seconds
-from costpertoken.fleet.steady import steady
+from costpertoken.fleet.steady import most_per_s, steady
 from costpertoken.model.roofline import BOUNDS, binding
 from costpertoken.model.serving import serve
 from costpertoken.tables.shelf import latest_day
@@ -134,6 +134,26 @@ def test_a_bursty_trace_needs_more():
     assert good and (seen["ttft_s"] <= 0.1).mean() >= 0.9 and (seen["tpot_s"].fillna(0) <= 0.012).mean() >= 0.9
     assert seen["ttft_s"].quantile(0.9) == found.ttft_s and len(seen) == found.n_requests
     assert not planned.replay(fleet, demand, ONE, trace, found.fleet.n_replicas - 1)[0]
+
+
+@pytest.mark.parametrize("asked", [{}, {"tpot_s": 0.05}, {"ttft_s": 5.0}])
+def test_too_few_are_never_enough_limits_or_not(asked):
+    """A replay of so many requests ends, and with it a queue that would grow for ever."""
+    fleet, at, demand = only(100.0, peak_to_mean=2.0, machine="l40s", **asked)
+    found = confirmed(fleet, demand, ONE, offered(fleet)).fleet
+    assert found.n_replicas >= demand.levels_per_s.max() / most_per_s(at) and found.utilisation < 1
+    assert np.isfinite(list(seconds(at, demand, n_replicas=found.n_replicas, slots=at.slots).values())).all()
+
+
+def test_a_replay_finds_in_the_cache_what_the_closed_form_does():
+    of = LENGTHS[0]._replace(input_tokens=4000.0, cached_share=0.9)
+    placed = list(placements(["llama-3.1-8b"], ["h100-sxm"], of, token_budget=8192, formats=["fp8"]))[:1]
+    rows, demand = offered(only(1.0)[0]), of_rate(60.0, of, ttft_s=0.2, tpot_s=0.02)
+    fleet = search(placed, rows, demand, ONE)[0]
+    found = confirmed(fleet, demand, ONE, rows)
+    assert found.is_kept and abs(found.fleet.n_replicas - fleet.n_replicas) <= 1
+    uncached = replace(demand, lengths=of._replace(cached_share=0.0))
+    assert confirmed(fleet, uncached, ONE, rows).fleet.n_replicas > found.fleet.n_replicas
 
 
 def test_spares_are_not_replayed():

@@ -8,6 +8,7 @@ from costpertoken.answers import estimate as answers
 from costpertoken.fleet import replicas
 from costpertoken.fleet.demand import Demand, of_rate
 from costpertoken.fleet.replicas import busiest, kept, made_up, parts, replayed, taken
+from costpertoken.fleet.simulate import policy_of, simulate
 from costpertoken.fleet.station import Lengths
 from costpertoken.fleet.trace import Trace
 
@@ -97,6 +98,43 @@ def test_made_up_requests_depend_on_their_seed_alone():
 def test_made_up_requests_fit_the_context():
     found = made_up(of_rate(5.0, LENGTHS), n_replicas=1, most_tokens=1000)
     assert (found.input_tokens + found.output_tokens).max() <= 1000 and found.input_tokens.min() >= 1
+
+
+# ---- what is cached
+
+
+def test_hits_by_hand():
+    trace = Trace(arrival_s=[0, 1, 2], input_tokens=[100, 40, 16], output_tokens=[5, 5, 5], name="made")
+    found = replicas.with_hits(trace, 0.5)  # 50, 20 and 8 tokens are 3, 1 and 0 blocks of 16
+    assert found.prefix_block_tokens == 16 and found.prefix_starts.tolist() == [0, 3, 4, 4]
+    assert found.prefix_ids.tolist() == [0, 1, 2, 0] and found.input_tokens.tolist() == [100, 40, 16]
+    assert replicas.with_hits(trace, 0.99).prefix_starts.tolist() == [
+        0,
+        6,
+        8,
+        8,
+    ]  # a prompt's last token is never cached
+    assert replicas.with_hits(trace, 0.0) is trace
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.95])
+def test_hits_are_the_share_that_is_asked_for(share):
+    deployed = answers.deployment("llama-3.1-8b", "h100-sxm", weights="fp8")
+    trace = replicas.with_hits(
+        made_up(of_rate(5.0, LENGTHS._replace(input_tokens=4000.0)), n_replicas=1, most_tokens=1e5), share
+    )
+    policy = policy_of(deployed, schedule="chunked", max_batch=64, token_budget=8192, prefix_cache=True)
+    cached = simulate(trace, deployed, policy).cached_tokens
+    assert cached[100:].sum() / trace.input_tokens[100:].sum() == pytest.approx(share, rel=0.03)
+
+
+def test_what_is_cached_is_not_computed_again():
+    deployed = answers.deployment("llama-3.1-8b", "h100-sxm", weights="fp8")
+    trace = made_up(of_rate(5.0, LENGTHS._replace(input_tokens=4000.0)), n_replicas=1, most_tokens=1e5)
+    plain, hit = (
+        replayed(deployed, [replicas.with_hits(trace, share)], slots=64.0, token_budget=8192) for share in (0.0, 0.9)
+    )
+    assert hit["ttft_s"].median() < 0.5 * plain["ttft_s"].median() and hit["tpot_s"].mean() < plain["tpot_s"].mean()
 
 
 # ---- replayed and kept

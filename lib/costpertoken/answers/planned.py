@@ -11,9 +11,9 @@ from costpertoken import tables
 from costpertoken.answers import estimate as one
 from costpertoken.answers.plan import Fleet, Rules, fleet_of, sized
 from costpertoken.evidence.uncertain import cost_interval, joined
-from costpertoken.fleet.demand import NONE_PER_S, Demand, seconds
-from costpertoken.fleet.replicas import kept, made_up, parts, replayed
-from costpertoken.fleet.station import Station, slowed
+from costpertoken.fleet.demand import NONE_PER_S, Demand, mean_per_s, seconds
+from costpertoken.fleet.replicas import kept, made_up, parts, replayed, with_hits
+from costpertoken.fleet.station import Station, slowed, with_slots
 from costpertoken.fleet.steady import most_per_s, most_requests_per_s
 from costpertoken.fleet.trace import Trace
 from costpertoken.model.records import Deployment, Workload
@@ -96,7 +96,9 @@ def confirmed(fleet: Fleet, demand: Demand, rules: Rules, offered: pd.DataFrame,
     """The fewest replicas with which a replay keeps the limits, looked for around what the closed form asks for; of the trace,
     else of made-up requests in all levels of the demand. A fleet that scales keeps its hours and is replayed at its fullest."""
     first = fleet.n_replicas - rules.spares
-    least = max(1, rules.min_replicas - rules.spares)
+    load = demand.levels_per_s.max() if trace is None else mean_per_s(demand)  # fewer would wait for ever, limits or not
+    finished = int(np.ceil(load / most_per_s(with_slots(fleet.station, fleet.slots)) - 1e-9))
+    least = max(1, rules.min_replicas - rules.spares, finished)
     seen: list[int] = []
 
     def tried(n: int) -> tuple[bool, pd.DataFrame]:
@@ -137,6 +139,7 @@ def replay(fleet: Fleet, demand: Demand, rules: Rules, trace: Trace | None, n_re
         busiest = replace(demand, levels_per_s=demand.levels_per_s[-1:], time_shares=np.ones(1))
         of = busiest if rules.scaling == "hourly" else demand
         seen = [made_up(of, n_replicas=n_replicas, most_tokens=deployed.model.max_context)]
+    seen = [with_hits(part, demand.lengths.cached_share) for part in seen]
     found = replayed(deployed, seen, slots=fleet.slots, token_budget=rules.token_budget)
     return kept(found, demand), found
 

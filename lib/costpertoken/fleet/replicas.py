@@ -1,5 +1,7 @@
 """A trace on several replicas, each request to the next one in turn: what each sees, and how many requests keep limits."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
@@ -14,6 +16,8 @@ from costpertoken.model.records import Deployment
 MOST_REQUESTS, MADE_UP, WARM = 120_000, 6000, 0.05
 #: Replicas that are replayed: by turns all of them see alike.
 PARTS = 2
+#: Tokens of a block of the cache, and blocks into which what is cached of a prompt is cut.
+BLOCK_TOKENS, BLOCKS = 16, 32
 
 
 def busiest(trace: Trace, n_requests: int) -> Trace:
@@ -60,9 +64,22 @@ def made_up(demand: Demand, *, n_replicas: int, most_tokens: float, seed: int = 
     return Trace(arrival_s=came, input_tokens=prompt, output_tokens=answer, name="made up")
 
 
+def with_hits(trace: Trace, cached_share: float) -> Trace:
+    """The trace, of whose prompts such a share, in whole blocks, is the beginning of one text that the cache keeps for all."""
+    if not cached_share > 0:
+        return trace
+    most = trace.input_tokens - 1  # the last token is always computed
+    block = BLOCK_TOKENS * max(1, int(cached_share * trace.input_tokens.mean() / BLOCK_TOKENS / BLOCKS))
+    blocks = np.minimum(np.round(cached_share * trace.input_tokens / block), most // block).astype(int)
+    starts = np.concatenate([[0], np.cumsum(blocks)])
+    ids = np.arange(starts[-1]) - np.repeat(starts[:-1], blocks)
+    return replace(trace, prefix_ids=ids, prefix_starts=starts, prefix_block_tokens=block)
+
+
 def replayed(deployed: Deployment, traces: list[Trace], *, slots: float, token_budget: int) -> pd.DataFrame:
     """ttft_s and tpot_s of every request after the first few; infinite for one that the engine refuses."""
-    policy = policy_of(deployed, schedule="chunked", max_batch=max(1, int(slots)), token_budget=int(token_budget))
+    knobs = {"token_budget": int(token_budget), "prefix_cache": any(trace.prefix_block_tokens for trace in traces)}
+    policy = policy_of(deployed, schedule="chunked", max_batch=max(1, int(slots)), block_tokens=BLOCK_TOKENS, **knobs)
     frames = []
     for trace in traces:
         found = simulate(trace, deployed, policy)
