@@ -10,7 +10,6 @@ import click
 from costpertoken import tables
 from costpertoken.answers import estimate as answers
 from costpertoken.answers import plan as search
-from costpertoken.answers import planned
 from costpertoken.answers.offers import offers
 from costpertoken.cli import planpage
 from costpertoken.cli.cost import known_engine
@@ -78,7 +77,9 @@ def plan_command(as_json, page, **asked) -> None:
 
 
 def found(asked: dict) -> dict:
-    """The plan that the options ask for."""
+    """The plan that the options ask for. The compiled scheduler is loaded here: no other command waits for it."""
+    from costpertoken.answers import planned
+
     demand, trace = demanded(asked)
     rules = ruled(asked, trace)
     names = {name: asked[name] for name in ("accelerators", "vendors", "providers", "regions", "classes")}
@@ -150,7 +151,9 @@ def made_up(asked: dict, kept: dict):
 
 
 def described(fleets, asked: dict, demand, rules, offered, trace) -> list[dict]:
-    """The fleets as plain numbers, the first ones with their replay, cheapest first; what each costs more than the one above."""
+    """The fleets as plain numbers, the first ones with their replay, cheapest first; what each costs more than the best."""
+    from costpertoken.answers import planned
+
     at_least = asked["replay"]
     replays = planned.replays(fleets, demand, rules, offered, trace, at_least=at_least) if at_least else []
     pairs = [(one.fleet, one) for one in replays] + [(fleet, None) for fleet in fleets[len(replays) :]]
