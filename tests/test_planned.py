@@ -16,6 +16,7 @@ from costpertoken.answers.planned import ceiling, confirmed, described, fewest_b
 from costpertoken.evidence.uncertain import cost_interval
 from costpertoken.fleet.arrivals import synthetic
 from costpertoken.fleet.demand import limits, of_rate, of_trace, seconds
+from costpertoken.fleet.station import with_slots
 from costpertoken.fleet.steady import most_per_s, steady
 from costpertoken.model.roofline import BOUNDS, binding
 from costpertoken.model.serving import serve
@@ -248,6 +249,16 @@ def test_described_is_plain_and_agrees():
     assert found["simulated"]["n_replicas_of_closed_form"] == fleet.n_replicas and found["support"] == "supported"
     fresh = described(fleet, demand, rules, on=latest_day(fleet.offer["as_of"]))
     assert fresh["price_is_stale"] is False and fresh["simulated"] is None
+
+
+def test_seconds_of_a_fleet_that_scales_are_those_of_its_busiest_hour():
+    rules = Rules(scaling="hourly")
+    fleet, at, demand = only(300.0, rules=rules, peak_to_mean=2.0, tpot_s=0.02, ttft_s=0.5)
+    found = described(fleet, demand, rules, on=date(2026, 6, 1), replay=confirmed(fleet, demand, rules, offered(fleet)))
+    busiest = steady(with_slots(at, fleet.slots), requests_per_s=600.0 / fleet.n_replicas, shares=(0.9,))
+    assert found["ttft_s"] == pytest.approx(busiest.ttft_s[0], rel=1e-3)
+    assert found["tpot_s"] == pytest.approx(busiest.tpot_s[0], rel=1e-3) and found["tpot_s"] <= 0.02
+    assert found["simulated"]["tpot_s"] == pytest.approx(found["tpot_s"], rel=0.35)
 
 
 # ---- why there is none

@@ -130,15 +130,20 @@ def replays(
     return found
 
 
+def at_its_fullest(demand: Demand, rules: Rules) -> Demand:
+    """The load that all replicas of a fleet together are there for: the highest level where it scales, else every level."""
+    if rules.scaling == "fixed":
+        return demand
+    return replace(demand, levels_per_s=demand.levels_per_s[-1:], time_shares=np.ones(1))
+
+
 def replay(fleet: Fleet, demand: Demand, rules: Rules, trace: Trace | None, n_replicas: int) -> tuple[bool, pd.DataFrame]:
     """(whether so many replicas keep the limits, seconds of the requests replayed)."""
     deployed = fleet.deployment
     if trace is not None:
         seen = parts(trace, n_replicas)
     else:
-        busiest = replace(demand, levels_per_s=demand.levels_per_s[-1:], time_shares=np.ones(1))
-        of = busiest if rules.scaling == "hourly" else demand
-        seen = [made_up(of, n_replicas=n_replicas, most_tokens=deployed.model.max_context)]
+        seen = [made_up(at_its_fullest(demand, rules), n_replicas=n_replicas, most_tokens=deployed.model.max_context)]
     seen = [with_hits(part, demand.lengths.cached_share) for part in seen]
     found = replayed(deployed, seen, slots=fleet.slots, token_budget=rules.token_budget)
     return kept(found, demand), found
@@ -162,7 +167,8 @@ def fewest_by(replay: Callable, first: int, least: int) -> tuple[int, bool, pd.D
 
 
 def described(fleet: Fleet, demand: Demand, rules: Rules, *, on: date, replay: Confirmed | None = None) -> dict:
-    """A fleet as plain numbers. TTFT and TPOT at the share asked for, from the closed form and from the replay."""
+    """A fleet as plain numbers. TTFT and TPOT at the share asked for, from the closed form and from the replay; of a fleet that
+    scales, at its fullest."""
     deployed, offer = fleet.deployment, fleet.offer
     support = cost_interval(deployed.accelerator.id, deployed.model.id, deployed.engine, backlog=False)[1]
     sizes = {"n_replicas": fleet.n_replicas - rules.spares, "slots": fleet.slots}
@@ -180,7 +186,7 @@ def described(fleet: Fleet, demand: Demand, rules: Rules, *, on: date, replay: C
         "price_as_of": offer["as_of"],
         "price_is_stale": is_stale(offer["as_of"], on),
         **{f"usd_per_mtok_{end}": float(value) for end, value in interval(fleet, demand, rules).items()},
-        **seconds(fleet.station, demand, **sizes),
+        **seconds(fleet.station, at_its_fullest(demand, rules), **sizes),
         "simulated": shown(replay),
         "binding": what_binds(fleet, demand, rules),
         "support": support,
