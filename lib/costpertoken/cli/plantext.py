@@ -85,6 +85,8 @@ def notes(record: dict) -> list[tuple[str, str]]:
     found = [("Best", best)]
     if len(rows) > 1:
         found.append(("Next", f"{rows[1]['usd_per_month_over_best']:,.0f} USD a month more"))
+    if math.isinf(record["limits"]["ttft_s"]):
+        found.append(("TTFT", "no limit was asked for, so a fleet may make requests wait: --ttft-ms sets one"))
     if any(math.isinf(row["usd_per_mtok_high"]) for row in rows):
         found.append(("none", "at the slow end of the model's interval no number of replicas keeps the limits"))
     found += replays(rows) + refusals(record["traffic"])

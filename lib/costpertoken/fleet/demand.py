@@ -99,10 +99,11 @@ def shares_kept(at: Station, demand: Demand, n_replicas: int):
 
 def best_slots(at: Station, demand: Demand, n_replicas: int) -> float:
     """Slots with which so many replicas keep the limits with the most to spare, the most of those that are ALIKE; NaN where none
-    does."""
+    does. With no limit on the first token the most that keep the other one: fewer would only make requests wait."""
     first, fast, stable, slots = shares_kept(at, demand, n_replicas)
     least = np.where(stable, np.minimum(first, fast), -1.0)
-    best = np.flatnonzero(least >= max(least.max() - ALIKE, demand.share))
+    spare = least.max() - ALIKE if np.isfinite(demand.ttft_s) else 0.0
+    best = np.flatnonzero(least >= max(spare, demand.share))
     return float(slots[best[-1]]) if best.size else np.nan
 
 
