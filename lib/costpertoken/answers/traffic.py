@@ -17,11 +17,12 @@ PERIODS, QUANTILES = 240, {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
 
 def traffic(path: str, *, requests_per_s, of: Lengths, peak_to_mean, **limits) -> tuple[Demand, Trace | None]:
-    """(demand, trace) of a file, or (demand, None) of a rate whose busiest hour is peak_to_mean times as busy."""
+    """(demand, trace) of a file, or (demand, None) of a rate whose busiest hour is peak_to_mean times as busy. of: lengths of
+    what is made up, and the share of the prompts that is cached of either."""
     if path == "none":
         return of_rate(requests_per_s, of, peak_to_mean=peak_to_mean, **limits), None
     trace = readers.read(path)
-    return of_trace(trace, **limits), trace
+    return of_trace(trace, cached_share=of.cached_share, **limits), trace
 
 
 def load_over_time(demand: Demand, trace: Trace | None) -> tuple[pd.DataFrame, str]:

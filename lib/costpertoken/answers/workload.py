@@ -9,10 +9,10 @@ import pandas as pd
 from costpertoken.answers import plan
 from costpertoken.answers.offers import offers
 from costpertoken.answers.plan import Fleet, Rules
-from costpertoken.answers.planned import Confirmed, confirmed
+from costpertoken.answers.planned import Confirmed, replays
 from costpertoken.answers.traffic import peaked, scaled
 from costpertoken.fleet.demand import NONE_PER_S, Demand, mean_per_s, seconds
-from costpertoken.fleet.replicas import made_up, replayed
+from costpertoken.fleet.replicas import made_up, replayed, with_hits
 from costpertoken.fleet.station import Station, stations, with_slots
 from costpertoken.fleet.steady import most_per_s, most_requests_per_s, steady
 from costpertoken.fleet.trace import Trace
@@ -75,14 +75,11 @@ def quickest(placed: Sequence, demand: Demand) -> dict[str, float]:
 def replayed_first(
     fleets: Sequence[Fleet], demand: Demand, rules: Rules, offered: pd.DataFrame, trace: Trace | None, *, first: int = 3
 ) -> list[tuple[Fleet, Confirmed | None]]:
-    """(fleet, its replay or None), cheapest first, with the replicas that replays ask for: the cheapest is replayed until the
-    `first` of the list are, since a replay may make a fleet dearer than the next. Those whose replay keeps no limits are last."""
-    pairs: list[tuple[Fleet, Confirmed | None]] = [(fleet, None) for fleet in fleets]
-    while open_ones := [at for at, pair in enumerate(pairs[:first]) if pair[1] is None]:
-        done = confirmed(pairs[open_ones[0]][0], demand, rules, offered, trace)
-        pairs[open_ones[0]] = (done.fleet, done)
-        pairs.sort(key=lambda pair: (pair[1] is not None and not pair[1].is_kept, pair[0].usd_per_hour))
-    return pairs
+    """(fleet, its replay or None), cheapest first, with the replicas that replays ask for; at least the `first` are replayed, and
+    more until the cheapest is. Those whose replay does not keep the limits stand last."""
+    done = replays(fleets, demand, rules, offered, trace, at_least=first)
+    pairs = [(one.fleet, one) for one in done] + [(fleet, None) for fleet in fleets[len(done) :]]
+    return sorted(pairs, key=lambda pair: (pair[1] is not None and not pair[1].is_kept, pair[0].usd_per_hour))
 
 
 def most_within(fleet: Fleet, demand: Demand) -> tuple[float, float]:
@@ -110,6 +107,7 @@ def latency_simulated(deployed: Deployment, demand: Demand, *, slots: float, mos
     for load in np.array(SIMULATED) * most:
         flat = replace(demand, levels_per_s=np.array([load]), time_shares=np.ones(1))
         trace = made_up(flat, n_replicas=1, most_tokens=deployed.model.max_context)
+        trace = with_hits(trace, demand.lengths.cached_share)
         found = replayed(deployed, [trace], slots=slots, token_budget=token_budget)
         rows += [
             {"requests_per_s": load, "what": what, "ms": KILO * float(found[name].fillna(0.0).quantile(demand.share))}
