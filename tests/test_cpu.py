@@ -8,15 +8,15 @@ from costpertoken import tables
 from costpertoken.answers.cpu import cost_curve, crossings, hybrid, instances_usd_per_hour, sizes
 from costpertoken.evidence.assumed import rate_band
 from costpertoken.evidence.uncertain import cost_interval
-from costpertoken.model.cpu import bandwidth_bytes_per_s, part_of, peak_flop_per_s
-from costpertoken.model.records import InputError
-from costpertoken.model.serving import serve
-from costpertoken.money.machines import (
+from costpertoken.fleet.machines import (
     capacity_tok_per_s,
     cheapest_usd_per_hour,
     crossing_tok_per_s,
     fleet_usd_per_hour,
 )
+from costpertoken.model.cpu import bandwidth_bytes_per_s, part_of, peak_flop_per_s
+from costpertoken.model.records import InputError
+from costpertoken.model.serving import serve
 from costpertoken.tables.cpus import instance
 from costpertoken.tables.records import cpu
 

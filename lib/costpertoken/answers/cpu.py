@@ -4,14 +4,14 @@ import numpy as np
 import pandas as pd
 
 from costpertoken.answers.sensitivity import with_constant
-from costpertoken.model.units import GIB
-from costpertoken.money.cost import usd_per_mtok
-from costpertoken.money.machines import (
+from costpertoken.fleet.machines import (
     capacity_tok_per_s,
     cheapest_usd_per_hour,
     crossing_tok_per_s,
     fleet_usd_per_hour,
 )
+from costpertoken.model.units import GIB
+from costpertoken.money.cost import usd_per_mtok
 from costpertoken.tables.cpus import instance, vcpu_price, vcpu_sizes
 
 

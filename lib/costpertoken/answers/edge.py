@@ -17,13 +17,13 @@ from costpertoken.evidence.checks.batching import request_flop
 from costpertoken.evidence.checks.centre_or_edge import TPOT_LIMIT_S, round_trip_s, waiting_usd_per_mtok
 from costpertoken.evidence.scenario import model_band, spread
 from costpertoken.fleet import network, sites
+from costpertoken.fleet.machines import capacity_tok_per_s
 from costpertoken.fleet.station import pooled, station
 from costpertoken.fleet.steady import most_per_s, most_requests_per_s
 from costpertoken.model.counts import peak_flop_per_s
 from costpertoken.model.records import Deployment, InputError
 from costpertoken.model.serving import serve
 from costpertoken.model.units import HOUR_S, MTOK
-from costpertoken.money.machines import capacity_tok_per_s
 
 #: Request that every fleet of the chapter serves.
 LENGTHS = {"input_tokens": 1000, "output_tokens": 500}

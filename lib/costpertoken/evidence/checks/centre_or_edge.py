@@ -8,9 +8,9 @@ from costpertoken.evidence.claims import Unverifiable, check, together
 from costpertoken.evidence.ownership import prior
 from costpertoken.evidence.scenario import model_band, placed, spread
 from costpertoken.fleet import network, sites
+from costpertoken.fleet.machines import capacity_tok_per_s
 from costpertoken.model.units import HOUR_S, KILO, MTOK
 from costpertoken.money.cost import usd_per_mtok
-from costpertoken.money.machines import capacity_tok_per_s
 from costpertoken.prose import significant
 
 BUSIEST, INFRASTRUCTURE, SHARED = (

@@ -9,8 +9,8 @@ from costpertoken.evidence.admissible import Figure
 from costpertoken.evidence.assumed import rate_band
 from costpertoken.evidence.claims import check
 from costpertoken.evidence.scenario import IDEAL, inverse, market, model_band, placed, spread, usd_per_mtok
+from costpertoken.fleet.machines import capacity_tok_per_s, cheapest_usd_per_hour, fleet_usd_per_hour
 from costpertoken.model.units import KILO, MTOK
-from costpertoken.money.machines import capacity_tok_per_s, cheapest_usd_per_hour, fleet_usd_per_hour
 from costpertoken.tables.cpus import instance, single_price, vcpu_price, vcpu_sizes
 
 #: Who pays, as the claims' inputs name it -> allocation.
