@@ -1,0 +1,128 @@
+"""An hour of speech: the work of a window by model, where its time goes, what each optimization brings, what a bill implies."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import permutations
+
+import numpy as np
+import pandas as pd
+
+from costpertoken import tables
+from costpertoken.evidence import audio
+from costpertoken.evidence.scenario import IDEAL
+from costpertoken.model.audio import POSITIONS, halves
+from costpertoken.model.records import Deployment, InputError
+from costpertoken.model.transformer import parameters
+from costpertoken.model.units import GIGA, KILO, TERA
+
+#: Measured rows of speech.
+METRIC = "audio_x_realtime"
+#: Optimization -> what it changes of a batch, in the order in which the article names them.
+LEVERS = ("INT8", "continuous batching", "FlashAttention")
+
+
+def bare(model_id: str, accelerator_id: str, weights: str = "fp16") -> Deployment:
+    """A deployment at 100 % of its data sheet."""
+    return replace(tables.deployment(model_id, accelerator_id, weights=weights), efficiency=IDEAL)
+
+
+def work(model_ids: Sequence[str], accelerator_id: str, *, tokens: float) -> pd.DataFrame:
+    """A row a model: parameters_b, hearing_tflop of a window, writing_tflop of its text, weights_gb and positions_gb read for one
+    token (16 bits), and least_windows, in flight, at which the positions are as many bytes as the weights."""
+    rows = []
+    for model_id in model_ids:
+        at = bare(model_id, accelerator_id)
+        hears, writes = halves(at)
+        matrices = hears.dense_flop_per_token + POSITIONS * hears.prefill_flop_per_pair
+        token = writes.dense_flop_per_token + writes.head_flop_per_token + POSITIONS * writes.decode_flop_per_pair
+        read, kept = writes.dense_bytes + writes.head_bytes, POSITIONS * writes.cache_bytes_per_token
+        rows.append(
+            {"model": at.model.name, "parameters_b": sum(parameters(at.model).values()) / GIGA,
+             "hearing_tflop": POSITIONS * matrices / TERA, "writing_tflop": tokens * token / TERA,
+             "weights_gb": read / GIGA, "positions_gb": kept / GIGA, "least_windows": read / kept}
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def causes_ms(at: Deployment, windows: Sequence[int], **text) -> pd.DataFrame:
+    """A row a number of windows in flight and cause: milliseconds of one window, where they fit."""
+    rows = []
+    for n in windows:
+        found = audio.hear(at, windows=n, **text)
+        if math.isnan(found.x_realtime):
+            continue
+        writing = found.writing
+        parts = {
+            "hearing": found.hearing.step_s,
+            "positions": writing.cache_s,
+            "weights": writing.matmul_s,
+            "host and rest": writing.step_s - writing.cache_s - writing.matmul_s,
+        }
+        rows += [{"windows": n, "cause": cause, "ms": float(KILO * seconds / n)} for cause, seconds in parts.items()]
+    return pd.DataFrame(rows)
+
+
+def speed_with(pulled: Sequence[str], plain: Deployment, small: Deployment, **text) -> float:
+    """Seconds of audio a second with some of LEVERS, the others not."""
+    at = small if "INT8" in pulled else plain
+    schedule = audio.CONTINUOUS if "continuous batching" in pulled else audio.STATIC
+    return audio.hear(at, schedule=schedule, fused="FlashAttention" in pulled, **text).x_realtime
+
+
+def composed(plain: Deployment, small: Deployment, **text) -> pd.DataFrame:
+    """A row a lever: alone and last (speed with it over speed without, before and after all others) and fair (the geometric mean
+    over all orders): the product of the fair shares is the whole. text: windows, tokens, output_cv."""
+    known = {}
+
+    def speed(pulled) -> float:
+        key = frozenset(pulled)
+        if key not in known:
+            known[key] = speed_with(tuple(key), plain, small, **text)
+        return known[key]
+
+    orders = list(permutations(LEVERS))
+    rows = []
+    for one in LEVERS:
+        before = [order[: order.index(one)] for order in orders]
+        gains = [speed((*some, one)) / speed(some) for some in before]
+        others = [name for name in LEVERS if name != one]
+        rows.append(
+            {"lever": one, "alone": speed((one,)) / speed(()), "last": speed(LEVERS) / speed(others),
+             "fair": float(np.exp(np.mean(np.log(gains))))}
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def implied(bills: dict[str, float], *, audio_hours, usd_per_hour, x_realtime) -> pd.DataFrame:
+    """A row a bill: usd_per_audio_hour, and the one thing that would make it true with the rest as it is: speed over all paid
+    time (x_realtime), the rent of an accelerator-hour (usd_per_hour), or the hours of audio a day (audio_hours)."""
+    if not audio_hours > 0:
+        raise InputError(f"audio_hours is {audio_hours:g}; expected more than 0")
+    rows = [
+        {
+            "bill": name,
+            "usd_per_audio_hour": usd / audio_hours,
+            "x_realtime": audio.implied_x_realtime(usd_per_day=usd, audio_hours=audio_hours, usd_per_hour=usd_per_hour),
+            "usd_per_hour": usd / audio_hours * x_realtime,
+            "audio_hours": usd * x_realtime / usd_per_hour,
+        }
+        for name, usd in bills.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def readings(*, tokens: float) -> pd.DataFrame:
+    """The measured rows of speech beside this book's figure for the same model, accelerator and number in flight: reading,
+    windows, measured, computed (both in seconds of audio a second), source, as_of."""
+    rows = tables.read("measurements").query("metric == @METRIC")
+    found = []
+    for row in rows.itertuples():
+        at = tables.deployment(row.model_id, row.accelerator_id, weights="fp16")
+        windows = int(row.concurrency)
+        computed = audio.hear(at, windows=windows, tokens=tokens).x_realtime
+        found.append(
+            {"reading": f"{at.model.name} on {at.accelerator.name}", "windows": windows, "measured": row.value,
+             "computed": computed, "source": row.source_id, "as_of": row.as_of}
+        )  # fmt: skip
+    return pd.DataFrame(found)
