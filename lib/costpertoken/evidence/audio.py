@@ -1,5 +1,7 @@
 """Speech to text in the terms of a bill: speed over real time, a day's cost, what sellers ask, what a printed bill implies."""
 
+from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +34,11 @@ class Heard(NamedTuple):
 
 def unfused_passes() -> float:
     """Times that unfused attention moves its scores through memory (data/levers.csv)."""
+    return _unfused_passes(tables.data_dir())
+
+
+@cache
+def _unfused_passes(folder: Path) -> float:
     rows = tables.read("levers").set_index(["lever", "setting"])["value"]
     return float(rows["baseline", "score_passes"])
 
@@ -53,12 +60,18 @@ def steps_of(*, tokens, output_cv, windows, schedule):
     return float(longest_tokens(output_tokens=tokens, output_cv=output_cv, batch=windows))
 
 
+def most_windows(at: Deployment) -> int:
+    """Windows in flight whose keys and values fit, each with the longest text that the model writes."""
+    return int(room_of(halves(at)[1], at.efficiency, POSITIONS + at.model.max_context))
+
+
 def hear(at: Deployment, *, windows, tokens, output_cv=0.0, schedule=CONTINUOUS, fused=True) -> Heard:
     """A batch of windows; x_realtime is NaN where their keys and values do not fit, or a text is longer than the model's."""
     check_range("windows", windows, low=1)
     steps = min(steps_of(tokens=tokens, output_cv=output_cv, windows=windows, schedule=schedule), at.model.max_context)
-    hearing, writing = transcribe(at, windows=windows, tokens=steps, score_passes=0.0 if fused else unfused_passes())
-    fits = room_of(halves(at)[1], at.efficiency, POSITIONS + steps) >= windows and tokens <= at.model.max_context
+    both, passes = halves(at), 0.0 if fused else unfused_passes()
+    hearing, writing = transcribe(at, windows=windows, tokens=steps, score_passes=passes, counted=both)
+    fits = room_of(both[1], at.efficiency, POSITIONS + steps) >= windows and tokens <= at.model.max_context
     speed = windows * WINDOW_S / (hearing.step_s + writing.step_s)
     return Heard(windows, steps, hearing, writing, float(np.where(fits, speed, np.nan)))
 

@@ -32,9 +32,11 @@ def halves(deployment: Deployment) -> tuple[Counts, Counts]:
     )
 
 
-def transcribe(deployment: Deployment, *, windows, tokens, score_passes=0.0) -> tuple[Step, Step]:
-    """Seconds by cause in which `windows` windows are heard, and written in `tokens` steps; score_passes as in `setup`."""
-    (hears, writes), engine = halves(deployment), deployment.efficiency
+def transcribe(deployment: Deployment, *, windows, tokens, score_passes=0.0, counted=None) -> tuple[Step, Step]:
+    """Seconds by cause in which `windows` windows are heard, and written in `tokens` steps; score_passes as in `setup`.
+
+    counted: the deployment's halves, where they are at hand."""
+    (hears, writes), engine = counted or halves(deployment), deployment.efficiency
     heard = {"prefill_tokens": windows * POSITIONS, "pairs_per_token": POSITIONS}
     hearing = step_of(hears, engine, decode=0.0, context_tokens=0.0, **heard)
     scores = windows * POSITIONS**2 * hears.n_layers * deployment.model.n_heads / deployment.tp
