@@ -81,8 +81,15 @@ def test_prices_are_of_an_hour_of_audio():
 
 
 def test_readings_are_two_and_disagree():
-    found = answers.readings(tokens=100.0)
+    found = audio.readings()
     assert len(found) == 2
     assert found["source"].nunique() == 1
     assert found["measured"].iloc[1] < found["measured"].iloc[0]
     assert found["computed"].iloc[1] > found["computed"].iloc[0]
+
+
+def test_the_band_holds_both_readings():
+    low, high = audio.cost_band(at(model="whisper-large-v3-turbo", machine="h100-sxm"))
+    found = audio.readings()
+    off = found["computed"] / found["measured"]
+    assert low <= off.min() <= 1 <= off.max() <= high

@@ -16,8 +16,6 @@ from costpertoken.model.records import Deployment, InputError
 from costpertoken.model.transformer import parameters
 from costpertoken.model.units import GIGA, KILO, TERA
 
-#: Measured rows of speech.
-METRIC = "audio_x_realtime"
 #: Optimization -> what it changes of a batch, in the order in which the article names them.
 LEVERS = ("INT8", "continuous batching", "FlashAttention")
 
@@ -110,19 +108,3 @@ def implied(bills: dict[str, float], *, audio_hours, usd_per_hour, x_realtime) -
         for name, usd in bills.items()
     ]
     return pd.DataFrame(rows)
-
-
-def readings(*, tokens: float) -> pd.DataFrame:
-    """The measured rows of speech beside this book's figure for the same model, accelerator and number in flight: reading,
-    windows, measured, computed (both in seconds of audio a second), source, as_of."""
-    rows = tables.read("measurements").query("metric == @METRIC")
-    found = []
-    for row in rows.itertuples():
-        at = tables.deployment(row.model_id, row.accelerator_id, weights="fp16")
-        windows = int(row.concurrency)
-        computed = audio.hear(at, windows=windows, tokens=tokens).x_realtime
-        found.append(
-            {"reading": f"{at.model.name} on {at.accelerator.name}", "windows": windows, "measured": row.value,
-             "computed": computed, "source": row.source_id, "as_of": row.as_of}
-        )  # fmt: skip
-    return pd.DataFrame(found)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from costpertoken import tables
+from costpertoken.evidence.scenario import model_band
 from costpertoken.model.audio import POSITIONS, WINDOW_S, halves, transcribe
 from costpertoken.model.records import Deployment, check_range
 from costpertoken.model.roofline import Step
@@ -20,6 +21,9 @@ MARKS = 4
 MINUTE_S = 60.0
 STATIC, CONTINUOUS = "static", "continuous"
 FILES, LIVE = "transcription_price", "transcription_price_live"
+#: English read aloud, as byte pairs write it: what the measured rows, which do not say, are computed with.
+WORDS_PER_MINUTE, TOKENS_PER_WORD = 150.0, 1.33
+METRIC = "audio_x_realtime"
 
 
 class Heard(NamedTuple):
@@ -93,3 +97,30 @@ def retail(quantity: str = FILES) -> pd.DataFrame:
     return rows.rename(columns={"scope": "seller", "value": "usd"})[["seller", "usd", "source", "as_of"]].reset_index(
         drop=True
     )
+
+
+def readings() -> pd.DataFrame:
+    """The measured rows of speech beside this book's figure for the same model, accelerator and number in flight: reading,
+    windows, measured, computed (both in seconds of audio a second), source, as_of."""
+    return _readings(tables.data_dir()).copy()
+
+
+@cache
+def _readings(folder: Path) -> pd.DataFrame:
+    found = []
+    tokens = tokens_per_window(words_per_minute=WORDS_PER_MINUTE, tokens_per_word=TOKENS_PER_WORD)
+    for row in tables.read("measurements").query("metric == @METRIC").itertuples():
+        at = tables.deployment(row.model_id, row.accelerator_id, weights="fp16")
+        computed = hear(at, windows=int(row.concurrency), tokens=tokens).x_realtime
+        found.append(
+            {"reading": f"{at.model.name} on {at.accelerator.name}", "windows": int(row.concurrency), "measured": row.value,
+             "computed": computed, "source": row.source_id, "as_of": row.as_of}
+        )  # fmt: skip
+    return pd.DataFrame(found)
+
+
+def cost_band(at: Deployment) -> tuple[float, float]:
+    """(low, high) factors of a cost: the model's own for such a deployment, widened until it holds all readings of speech."""
+    low, high = model_band(at, backlog=True)
+    off = readings()["computed"] / readings()["measured"]
+    return min(low, off.min()), max(high, off.max())

@@ -4,7 +4,7 @@ from costpertoken.evidence import audio
 from costpertoken.evidence.admissible import Figure
 from costpertoken.evidence.claims import Unverifiable, check
 from costpertoken.evidence.ratios import ratio_band
-from costpertoken.evidence.scenario import market, model_band, placed, rent, spread
+from costpertoken.evidence.scenario import market, placed, rent, spread
 from costpertoken.model.units import DAY_S, HOUR_S, MTOK
 
 LIVE = "live"
@@ -58,7 +58,7 @@ def daily_cost(
     batch = {"windows": windows, "output_cv": output_cv, "schedule": schedule, "fused": fused == "yes"}
     speed = audio.hear(at, tokens=tokens, **batch).x_realtime
     hourly = audio.usd_per_audio_hour(usd_per_hour=price.usd_per_hour, x_realtime=speed, utilisation=utilisation)
-    return spread(audio_hours * hourly, model_band(at, backlog=True), market(price))
+    return spread(audio_hours * hourly, audio.cost_band(at), market(price))
 
 
 @check("speech-levers")
