@@ -10,18 +10,18 @@ from costpertoken.answers.conversations import Service, levers, month_usd, per_d
 from costpertoken.evidence import sellers
 from costpertoken.evidence.conversations import lengths
 
-#: Scales of a turn's own tokens among which a bill is looked for.
+#: How many times as long messages are among which a bill is looked for.
 SCALES = (0.02, 20.0)
 
 
 def scaled(of: Service, times: float) -> Service:
-    """The service with user's and answer's tokens of a turn so many times as long; the system prompt stays."""
+    """The service with messages of users and answers so many times as long; the instructions stay."""
     one = of.of
     return replace(of, of=replace(one, user_tokens=one.user_tokens * times, answer_tokens=one.answer_tokens * times))
 
 
-def by_scale(of: Service, *, n: int = 15) -> pd.DataFrame:
-    """times, tokens_per_day (of answers), what (before, after), usd a month (parts of replicas): lengths of a turn by SCALES."""
+def by_scale(of: Service, *, n: int = 12) -> pd.DataFrame:
+    """times, tokens_per_day (of answers), what (before, after), usd a month (parts of replicas): messages longer by SCALES."""
     rows = []
     for times in np.geomspace(*SCALES, n):
         other = scaled(of, float(times))
@@ -40,7 +40,7 @@ def meets(curve: pd.DataFrame, what: str, usd: float) -> float:
 
 
 def scale_for(of: Service, curve: pd.DataFrame, what: str, usd: float) -> float:
-    """How many times as long the user's and the answer's tokens of a turn are where a month costs usd, solved near where `meets`
+    """How many times as long messages are where a month costs usd, solved near where `meets`
     reads it; NaN where none is."""
     near, pulled = meets(curve, what, usd), () if what == "before" else levers(of)
     if np.isnan(near):
@@ -57,7 +57,7 @@ def solved(month, usd: float, low: float, high: float) -> float:
 
 
 def weaker(of: Service, times: float, usd: float) -> tuple[str, float]:
-    """(which lever, its strength) that makes the month after cost usd with turns so many times as long: the share routed, else
+    """(which lever, its strength) that makes the month after cost usd with messages so many times as long: the share routed, else
     the share of histories found without routing; ("", NaN) where neither does."""
     other, pulled = scaled(of, times), levers(of)
     share = solved(lambda x: month_usd(replace(other, routed=x), pulled, whole=False), usd, 0.0, 1.0)

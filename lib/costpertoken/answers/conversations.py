@@ -22,7 +22,7 @@ from costpertoken.evidence.conversations import Conversation as Conversation
 from costpertoken.evidence.conversations import accelerators, found_tokens, lengths, prompt_tokens, totals
 from costpertoken.evidence.uncertain import cost_interval
 from costpertoken.fleet.station import slowed, stations
-from costpertoken.fleet.steady import most_requests_per_s
+from costpertoken.fleet.steady import most_per_s, most_requests_per_s
 from costpertoken.model.counts import count
 from costpertoken.model.records import InputError
 from costpertoken.model.setup import Setup
@@ -78,11 +78,17 @@ def within_limits(of: Service, model_id: str, *, returned: float | None, slower:
 @cache
 def _within(model_id, accelerator_id, weights, load, limits, token_budget, slower) -> tuple[int, float]:
     at = conversations.wide(model_id, accelerator_id, weights)
-    found = stations(count(at), at.efficiency, load, token_budget=token_budget)
+    found = [slowed(one, slower) for one in stations(count(at), at.efficiency, load, token_budget=token_budget)]
     kept = dict(zip(("ttft_s", "tpot_s", "share"), limits, strict=True))
-    rates = np.nan_to_num([most_requests_per_s(slowed(one, slower), **kept)[0] if one.slots >= 1 else 0.0 for one in found])
-    best = int(np.argmax(rates / at.tp))
-    return int(at.tp[best]), float(rates[best]) or np.nan
+    ceiling = {tp: most_per_s(one) / tp if one.slots >= 1 else 0.0 for tp, one in zip(at.tp, found, strict=True)}
+    best, each = (1, np.nan), 0.0
+    for tp, one in sorted(zip(at.tp, found, strict=True), key=lambda pair: -ceiling[pair[0]]):
+        if ceiling[tp] <= each:  # nothing that comes now can be better
+            break
+        rate = np.nan_to_num(most_requests_per_s(one, **kept)[0])
+        if rate / tp > each:
+            best, each = (int(tp), float(rate)), rate / tp
+    return best
 
 
 def pool(of: Service, model_id: str, pulled, slower: float = 1.0) -> tuple[int, float]:

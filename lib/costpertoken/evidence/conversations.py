@@ -6,6 +6,7 @@ dropped begins differently each time, and of it only the system prompt, which al
 """
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
@@ -107,6 +108,7 @@ def early(at: Deployment, load: Workload, *, longest_tokens: float) -> Setup:
     return write_scores(setup, passes=known["score_passes"])
 
 
+@cache
 def wide(model_id: str, accelerator_id: str, weights: str) -> Deployment:
     """A model on an accelerator, on one to eight of them at once."""
     at = placed(model_id, accelerator_id, weights=weights)
