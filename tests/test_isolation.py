@@ -113,7 +113,7 @@ def test_ways_lie_between_the_strictest_and_the_pool():
     frame = isolation.softer(CASE, 40, 2.0).set_index("way")
     own, pool = frame["accelerators"]["own replicas, own spares"], frame["accelerators"]["one pool"]
     assert isolation.largest_apart(CASE, 40, 40) == own and isolation.largest_apart(CASE, 40, 0) == pool
-    assert pool <= frame["accelerators"]["the same, spares shared"] <= own
+    assert pool <= frame["accelerators"]["own replicas, shared spares"] <= own
     assert pool <= frame["accelerators"]["one pool, adapters of their own"] < own
     n = isolation.most_apart(CASE, 40, 2.0)
     assert isolation.largest_apart(CASE, 40, n) <= 2 * pool
@@ -147,5 +147,22 @@ def test_cost_by_limit_and_by_batch():
 def test_surface_and_distributions():
     frame = isolation.surface(CASE, [1, 20], [2000.0, 200000.0]).set_index(["groups", "analysts"])["premium"]
     assert (frame[1] == 1).all() and frame[20, 2000.0] > frame[20, 200000.0] > 1
-    alike = isolation.by_unevenness(CASE, [20], {"equal": 0.0, "same": 0.0})["premium"]
-    assert alike.nunique() == 1
+    whole = isolation.surface(replace(CASE, uneven=0.0), [20], [20000.0]).iloc[0]
+    assert whole["premium"] == pytest.approx(whole["apart"] / whole["pooled"])
+    assert whole["apart"] % 20 == 0  # twenty that are alike
+
+
+def test_limits_are_loosened_until_a_replica_keeps_them():
+    assert isolation.loosened(CASE) == (CASE, 1.0)
+    strict = replace(CASE, tpot_ms=1.0)
+    kept, times = isolation.loosened(strict)
+    assert isolation.sizes(kept) and kept.tpot_ms == pytest.approx(times)
+    assert not isolation.sizes(replace(strict, tpot_ms=times / 1.5, ttft_ms=2000 * times / 1.5))
+
+
+def test_in_flight_by_substitution():
+    """As many in flight as make the replica finish the load: their number over the seconds that each takes of it."""
+    at = checks.replica("llama-3.1-8b", "h100-sxm", "fp8", 1, 1000.0, 300.0)
+    for load in (0.2, 2.0, 8.0):
+        n = isolation.in_flight(CASE, 1, load)
+        assert 1 / isolation.each_s(at, n) == pytest.approx(load, rel=0.01)

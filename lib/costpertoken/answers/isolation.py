@@ -20,6 +20,7 @@ from costpertoken.fleet.dedicated import Isolation, Size
 from costpertoken.fleet.sites import spares
 from costpertoken.fleet.station import Station, at_flight, with_slots
 from costpertoken.fleet.steady import most_per_s, most_requests_per_s
+from costpertoken.model.records import InputError
 from costpertoken.model.units import HOUR_S, HOURS_PER_YEAR, KILO, MONTHS_PER_YEAR, MTOK
 
 HOURS_PER_MONTH = HOURS_PER_YEAR / MONTHS_PER_YEAR
@@ -64,10 +65,19 @@ def sizes(case: Case) -> list[Size]:
     return checks.sizes(case.model, case.accelerator, case.weights, **work(case))
 
 
+def loosened(case: Case) -> tuple[Case, float]:
+    """(the case with limits that some replica keeps, by how much both had to be loosened; 1 where it keeps them as asked)."""
+    times = 1.0
+    while not sizes(at := replace(case, ttft_ms=case.ttft_ms * times, tpot_ms=case.tpot_ms * times)):
+        times *= 1.5
+        if times > 1e6:
+            raise InputError(f"{case.model} at {case.weights} fits no replica of {case.accelerator}; try fewer bits")
+    return at, times
+
+
 def peak_per_s(case: Case) -> float:
     """Requests a second of all groups' busiest hours."""
-    load = {"analysts": case.analysts, "requests_per_hour": case.requests_per_hour}
-    return float(checks.peak_per_s(**load, peak_to_mean=case.peak_to_mean))
+    return float(checks.peak_per_s(**{name: getattr(case, name) for name in ("analysts", "requests_per_hour", "peak_to_mean")}))
 
 
 def loads(case: Case, groups: int) -> np.ndarray:
@@ -92,7 +102,7 @@ def month_usd(case: Case, accelerators) -> float:
 
 def month_mtok(case: Case) -> float:
     """Millions of output tokens that the analysts get in a month."""
-    hours = case.active_hours * WORKDAYS / 7 * HOURS_PER_MONTH / 24
+    hours = case.active_hours / 24 * WORKDAYS / 7 * HOURS_PER_MONTH
     return case.analysts * case.requests_per_hour * hours * case.output_tokens / MTOK
 
 
@@ -105,17 +115,6 @@ def surface(case: Case, groups: Sequence[int], analysts: Sequence[float]) -> pd.
             counts = {"apart": of.apart.accelerators, "pooled": of.pool.accelerators}
             rows.append({"groups": n, "analysts": users, "premium": dedicated.premium(of), **counts})
     return pd.DataFrame(rows)
-
-
-def by_unevenness(case: Case, groups: Sequence[int], exponents: dict[str, float]) -> pd.DataFrame:
-    """The premium by number of groups, for each name of a distribution of their sizes: columns groups, sizes, premium."""
-    return pd.DataFrame(
-        [
-            {"groups": n, "sizes": name, "premium": dedicated.premium(isolated(replace(case, uneven=exponent), n))}
-            for name, exponent in exponents.items()
-            for n in groups
-        ]
-    )
 
 
 def most_groups(case: Case, most: float) -> int:
@@ -165,9 +164,8 @@ def with_adapters(case: Case, groups: int, tp: int) -> Station:
     at = placed(case.model, case.accelerator, weights=case.weights, tp=tp)
     held = adapter_bytes(case) / tp
     at = with_constant(at, reserve_bytes=at.efficiency.reserve_bytes + groups * held)
-    lengths = {"input_tokens": case.input_tokens, "output_tokens": case.output_tokens}
-    cv = {"input_cv": checks.LENGTH_CV, "output_cv": checks.LENGTH_CV}
-    made = checks.station(at, **lengths, token_budget=checks.BUDGET, **cv)
+    lengths = {"input_tokens": case.input_tokens, "output_tokens": case.output_tokens, "token_budget": checks.BUDGET}
+    made = checks.station(at, **lengths, input_cv=checks.LENGTH_CV, output_cv=checks.LENGTH_CV)
     share = dedicated.shares(groups, case.uneven)
     distinct = np.array([np.sum(1.0 - (1.0 - share) ** n) for n in made.flight])
     read_s = distinct * held / (at.accelerator.memory_bytes_per_s * at.efficiency.weight_bandwidth)
@@ -194,8 +192,8 @@ def softer(case: Case, groups: int, most: float) -> pd.DataFrame:
     n = most_apart(case, groups, most)
     held = {
         "own replicas, own spares": (own, 1.0),
-        "the same, spares shared": (min(own, shared_spares(case, groups)), 1.0),
-        f"own for the largest {n}, a pool for the others": (largest_apart(case, groups, n), 1.0),
+        "own replicas, shared spares": (min(own, shared_spares(case, groups)), 1.0),
+        f"own for the largest {n}, a pool for the others": (largest_apart(case, groups, n) if 0 < n < groups else None, 1.0),
         "one pool, adapters of their own": (adapter_pool(case, groups), 1.0),
         "one pool": (pool, 1.0),
         "own replicas, given back after work": (own, at_work),
@@ -232,9 +230,21 @@ def slots(case: Case, tp: int) -> tuple[float, float]:
     return most, most / most_per_s(with_slots(at, most))
 
 
+def in_flight(case: Case, tp: int, requests_per_s) -> np.ndarray:
+    """Requests in flight in the mean on a replica at a load that it can take (Little's law)."""
+    at = checks.replica(case.model, case.accelerator, case.weights, tp, case.input_tokens, case.output_tokens)
+    flights = np.union1d(np.geomspace(0.001, 1.0, 60), at.flight)
+    return np.interp(requests_per_s, 1.0 / each_s(at, flights), flights)
+
+
+def each_s(at: Station, flights) -> np.ndarray:
+    """Seconds of a replica that one request takes where so many are in flight, its prompt and its share of the steps."""
+    decode_s, prompt_s = (at_flight(at, values, flights) for values in (at.decode_s, at.prompt_s))
+    return at.output_tokens * decode_s / flights + prompt_s
+
+
 def usd_by_batch(case: Case, tp: int, flights) -> np.ndarray:
     """USD per million output tokens (the whole bill) of a replica that always has so many requests in flight."""
     at = checks.replica(case.model, case.accelerator, case.weights, tp, case.input_tokens, case.output_tokens)
-    decode_s, prompt_s = (at_flight(at, values, np.asarray(flights)) for values in (at.decode_s, at.prompt_s))
-    each_s = at.output_tokens * decode_s / flights + prompt_s
-    return tp * rent(case.accelerator).usd_per_hour / HOUR_S * each_s / case.output_tokens * MTOK
+    usd_per_s = tp * rent(case.accelerator).usd_per_hour / HOUR_S
+    return usd_per_s * each_s(at, np.asarray(flights)) / case.output_tokens * MTOK
