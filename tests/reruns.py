@@ -6,6 +6,7 @@ What is asked of each page stands in reruns.yaml; test_reruns_slow_a.py and test
 import importlib
 import json
 import math
+import os
 import re
 import sys
 from collections import Counter
@@ -218,7 +219,8 @@ def check_page(page: str) -> None:
     real, asked = claims.ledger, {"chapter": name}
     shows = f'claims.ledger(chapter="{name}")' in PROJECT.source(page).read_text("utf8")
     judged = real(**asked) if shows else None  # no parameter changes the ledger: judged once, and had by every fork
-    with patch.object(claims, "ledger", lambda **given: judged.copy() if shows and given == asked else real(**given)):
+    kept = patch.dict(os.environ, {"COSTPERTOKEN_KEPT": str(PROJECT.build / "kept")})  # the whole ledger: judged once too
+    with kept, patch.object(claims, "ledger", lambda **given: judged.copy() if shows and given == asked else real(**given)):
         tried = Page(page)
         for unknown in set(tried.entry.get("matters", {})) - {parameter.name for parameter in tried.parameters}:
             tried.complain(unknown, "stands under `matters` in tests/reruns.yaml, but the chapter declares no such parameter")

@@ -66,7 +66,7 @@ def to_bytes(notebook) -> bytes:
 
 @contextlib.contextmanager
 def kernel_environment(lib: Path):
-    """The kernels' surroundings: this project's library, nobody's IPython profile, a run-time folder of its own."""
+    """The kernels' surroundings: this project's library, no IPython profile, a run-time folder, what other chapters judged."""
     with tempfile.TemporaryDirectory(prefix="press-") as scratch:
         Path(scratch, "run").mkdir()
         changes = {
@@ -74,6 +74,7 @@ def kernel_environment(lib: Path):
             "IPYTHONDIR": f"{scratch}/ipython",
             "JUPYTER_RUNTIME_DIR": f"{scratch}/run",
             "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+            "COSTPERTOKEN_KEPT": str(lib.parent / "_build" / "kept"),
         }
         before = {name: os.environ.get(name) for name in changes}
         os.environ.update(changes)

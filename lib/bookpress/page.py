@@ -59,7 +59,7 @@ def body_of(project: Project, docname: str, notebook) -> str:
 def whole(project: Project, docname: str, notebook, *, rows: list[dict], key: str) -> bytes:
     """The file. rows: name, value, default, unit, help of each parameter, those that differ marked by `changed`."""
     template = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True).get_template("rerun.html")
-    scripts = [path.read_text("utf8") for path in (vega_bundle(project.build), HERE / "assets" / "charts.js")]
+    scripts = [path.read_text("utf8") for path in (vega_bundle(project.build), *sorted((HERE / "assets").glob("*.js")))]
     page = template.render(
         title=titles(project).get(Path(docname).name, docname),
         style=(HERE / "assets" / "book.css").read_text("utf8"),

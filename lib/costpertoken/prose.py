@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import html
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from numbers import Integral
 from typing import Any
@@ -124,18 +124,20 @@ def _row(cells: list[str], marks: list[str]) -> str:
     return f'<tr><th scope="row">{cells[0]}</th>{"".join(rest)}</tr>'
 
 
-def _head(words: str, unit: str, mark: str) -> str:
-    """One column head, its unit on a line of its own."""
+def _head(words: str, unit: str, mark: str, choose: bool = False) -> str:
+    """One column head, its unit on a line of its own; `choose`: the page offers its values as a choice."""
+    mark += " data-choose" if choose else ""
     shown = f' <span class="unit">({html.escape(unit)})</span>' if unit else ""
     return f'<th scope="col"{mark}>{html.escape(words)}{shown}</th>'
 
 
-def scrolling(inner: str, caption: str) -> str:
+def scrolling(inner: str, caption: str, page: int = 0) -> str:
     """A table in a region that scrolls by touch and by keyboard, named by its caption; its id is the content's hash."""
     mark = hashlib.sha256((caption + inner).encode()).hexdigest()[:12]
     label = html.escape(caption, quote=True)
+    paged = f' data-page="{page}"' if page else ""
     return (
-        f'<div class="table-scroll" id="t-{mark}" role="region" tabindex="0" aria-label="{label}">'
+        f'<div class="table-scroll" id="t-{mark}"{paged} role="region" tabindex="0" aria-label="{label}">'
         f"<table><caption><span>{html.escape(caption)}</span></caption>{inner}</table></div>"
     )
 
@@ -146,20 +148,24 @@ def table(
     units: Mapping[str, str] | None = None,
     heads: Mapping[str, str] | None = None,
     digits: Mapping[str, int] | None = None,
+    page: int = 0,
+    choose: Sequence[str] = (),
 ) -> Display:
     """A frame as an accessible table: the first column heads the rows, `units` go into the heads.
 
     frame: a tidy frame, its index ignored. heads: column -> words (else the name, spaced). digits: column -> digits.
+    page: so many rows at a time, with search and sorting, on a page with scripts; choose: columns with a list of their values.
     """
     units, heads, digits = units or {}, heads or {}, digits or {}
     # The first column heads the rows: it stays left even where it holds numbers.
     marks = ["", *(NUM if frame[c].dtype.kind in "iuf" else LONG * _wordy(frame[c]) for c in frame.columns[1:])]
     words = {c: heads.get(c, str(c).replace("_", " ")) for c in frame.columns}
-    head = "".join(_head(words[c], units.get(c, ""), m) for c, m in zip(frame.columns, marks, strict=True))
+    head = "".join(_head(words[c], units.get(c, ""), m, c in choose) for c, m in zip(frame.columns, marks, strict=True))
     columns = [_column(frame[c], digits.get(c, 3)) for c in frame.columns]
     body = "\n".join(_row(list(cells), marks) for cells in zip(*columns, strict=True))
     inner = f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>"
-    return Display({"text/html": scrolling(inner, caption), "text/plain": frame.to_string(index=False)})
+    plain = frame.to_csv(index=False, lineterminator="\n") if page else frame.to_string(index=False)
+    return Display({"text/html": scrolling(inner, caption, page), "text/plain": plain})
 
 
 def _source(row: Mapping[str, Any]) -> str:

@@ -21,6 +21,7 @@ import pandas as pd
 from costpertoken import tables
 from costpertoken.evidence import admissible
 from costpertoken.evidence.admissible import Figure
+from costpertoken.evidence.kept import kept
 from costpertoken.evidence.verdict import CLOSE, Evidence, Printed, verdict
 from costpertoken.model.records import InputError, UnknownName
 
@@ -170,7 +171,8 @@ def ledger(*, chapter: str | None = None, claim_id: str | None = None) -> pd.Dat
     load_checks()
     rows = claim_rows(chapter=chapter, claim_id=claim_id)
     bands = _bands(tables.data_dir())
-    out = [words.row(row, *judged(row, bands)) for row in rows[rows["check"] != ""].itertuples()]
+    asked = rows[rows["check"] != ""].itertuples()
+    out = [kept(f"claim-{row.id}", lambda row=row: words.row(row, *judged(row, bands))) for row in asked]
     return pd.DataFrame(out, columns=words.COLUMNS)
 
 
