@@ -166,19 +166,19 @@ def test_spares_are_not_replayed():
     assert (with_spares.ttft_s, with_spares.tpot_s) == (without.ttft_s, without.tpot_s)
 
 
-def test_a_fleet_that_scales_is_judged_as_it_is(monkeypatch):
-    """It keeps its hours, so that a replay with more replicas would not be one of it."""
+def test_a_fleet_that_scales_grows_in_every_hour(monkeypatch):
     rules = Rules(scaling="hourly")
     fleet, _, demand = only(100.0, rules=rules, peak_to_mean=1.5, tpot_s=0.012)
-    asked = []
+    first = fleet.n_replicas
 
     def failing(fleet, demand, rules, trace, n):
-        asked.append(n)
-        return n > fleet.n_replicas, pd.DataFrame({"ttft_s": [1.0], "tpot_s": [1.0]})
+        return n > first, pd.DataFrame({"ttft_s": [1.0], "tpot_s": [1.0]})
 
     monkeypatch.setattr(planned, "replay", failing)
     found = confirmed(fleet, demand, rules, offered(fleet))
-    assert not found.is_kept and found.fleet is fleet and asked == [fleet.n_replicas]
+    assert found.is_kept and found.fleet.n_replicas == first + 1 and found.first_replicas == first
+    grown = found.fleet.paid_replicas / fleet.paid_replicas
+    assert 1.0 < grown < (first + 1) / first + 1 / fleet.paid_replicas  # whole replicas in each hour
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,8 @@ def test_a_fleet_that_scales_is_judged_as_it_is(monkeypatch):
         (5, 1, 3, (3, True)),
         (5, 4, 1, (4, True)),
         (5, 1, 7, (7, True)),
-        (5, 1, 100, (13, False)),  # eight tries
+        (5, 1, 100, (100, True)),
+        (5, 1, 10**9, (260, False)),  # eight tries that double
         (64, 1, 61, (64, True)),  # by steps of four
         (64, 1, 66, (68, True)),
         (1, 1, 1, (1, True)),
@@ -202,7 +203,7 @@ def test_fewest_by_replay(first, least, needed, expected):
         return n >= needed, n
 
     n, good, found = fewest_by(replay, first, least)
-    assert (n, good) == expected and found == n and min(tried) >= least and len(tried) == len(set(tried)) <= 9
+    assert (n, good) == expected and found == n and min(tried) >= least and len(tried) == len(set(tried)) <= 15
 
 
 def test_more_are_confirmed_while_they_look_cheaper(monkeypatch):

@@ -17,6 +17,7 @@ from bookpress import results
 from bookpress.page import body_of
 from bookpress.project import find_project, listed
 from bookpress.reference import reference_path
+from bookpress.rerun import manifest
 
 pytestmark = pytest.mark.slow
 REPOSITORY = Path(__file__).parents[1]
@@ -197,6 +198,16 @@ def test_the_command_line_goes_before_the_file(book):
 def test_parameters_are_listed(book):
     code, said = book.run("--help-parameters")
     assert code == 0 and re.search(r"seconds +float +0 +0 to 60 seconds +how long it waits", said) and not book.out.exists()
+
+
+def test_a_file_that_changed_makes_another_result(tmp_path):
+    """The path is the same; what stands in the file is what the result is made from."""
+    trace, page = tmp_path / "trace.csv", "chapters/economics/token_cost"
+    keys = []
+    for text in ("one", "two", "one"):
+        trace.write_text(text)
+        keys.append(manifest(PROJECT, page, {"trace": str(trace)}, {})["key"])
+    assert keys[0] == keys[2] != keys[1]
 
 
 def test_an_unknown_chapter_gets_the_nearest(book):
