@@ -183,6 +183,7 @@ def as_record(asked, demand, rules, trace, rows, **counts) -> dict:
         "searched": counts,
         "marketplace_left_out": not (asked["classes"] or asked["providers"]),
         "as_of": date.today().isoformat(),
+        "api": search.api_bills(asked["models"], demand),
         "fleets": rows,
     }  # fmt: skip
 

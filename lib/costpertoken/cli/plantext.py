@@ -85,6 +85,11 @@ def notes(record: dict) -> list[tuple[str, str]]:
     found = [("Best", best)]
     if len(rows) > 1:
         found.append(("Next", f"{rows[1]['usd_per_month_over_best']:,.0f} USD a month more"))
+    found += [
+        ("API", f"{one['model']} from {one['cheapest']} would cost {one['cheapest_usd_per_month']:,.0f} USD a month, from the "
+                f"median of {one['n_sellers']} sellers {one['median_usd_per_month']:,.0f}; no limit is promised there")
+        for one in record["api"]
+    ]  # fmt: skip
     if math.isinf(record["limits"]["ttft_s"]):
         found.append(("TTFT", "no limit was asked for, so a fleet may make requests wait: --ttft-ms sets one"))
     if any(math.isinf(row["usd_per_mtok_high"]) for row in rows):
@@ -104,9 +109,14 @@ def replays(rows: list[dict]) -> list[tuple[str, str]]:
     for i, row in enumerate(rows, start=1):
         if seen := row["simulated"]:
             verdict = "keeps the limits" if seen["is_kept"] else "does not keep the limits"
-            words = f"{i}: {seen['n_requests']:,} requests, {verdict} with {row['n_replicas']} replicas; the closed form asked"
+            words = f"{i}: {seen['n_requests']:,} requests, {verdict} with {counted(row['n_replicas'])}; the closed form asked"
             found.append(("" if found else "Replay r", f"{words} for {seen['n_replicas_of_closed_form']}"))
     return found
+
+
+def counted(n: int) -> str:
+    """So many replicas."""
+    return f"{n:,} replica{'s' * (n != 1)}"
 
 
 def refusals(traffic: dict) -> list[tuple[str, str]]:
