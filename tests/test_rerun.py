@@ -123,7 +123,8 @@ def test_what_is_in_it(book):
     files = next(iter(book.results().values()))
     noted = json.loads(files["manifest.json"])
     assert noted["parameters"] == {"seconds": 0.25, "word": "good"} and noted["changed"] == {"seconds": 0.25}
-    assert {"book", "chapter", "code", "data", "lock", "press"} == set(noted["hashes"]) and all(noted["hashes"].values())
+    seals = {"book", "chapter", "code", "data", "files", "lock", "press"}
+    assert seals == set(noted["hashes"]) and all(noted["hashes"].values())
     assert noted["key"] in next(iter(book.results())) and "numpy" in noted["packages"] and noted["python"].startswith("3.")
     assert [n["value"] for n in json.loads(files["numbers.json"])] == [0.25]
     page = files["index.html"].decode()
