@@ -32,10 +32,10 @@ HOURS_PER_MONTH = HOURS_PER_YEAR / MONTHS_PER_YEAR
 class Rules:
     """What a fleet must have: at least so many replicas, so many to spare beyond the load's; how it follows the load."""
 
+    token_budget: int  # most tokens of a step
     min_replicas: int = 1
     spares: int = 0
     scaling: str = "fixed"
-    token_budget: int = 8192
 
 
 @dataclass(frozen=True, kw_only=True)

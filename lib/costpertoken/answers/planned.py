@@ -1,7 +1,7 @@
 """What is said of a planned fleet: its interval, what binds it, what a replay of the requests shows; and why there is none."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
@@ -11,7 +11,7 @@ from costpertoken import tables
 from costpertoken.answers import estimate as one
 from costpertoken.answers.plan import Fleet, Rules, fleet_of, sized
 from costpertoken.evidence.uncertain import cost_interval, joined
-from costpertoken.fleet.demand import NONE_PER_S, Demand, hourly_replicas, mean_per_s, seconds
+from costpertoken.fleet.demand import Demand, at_level, hourly_replicas, mean_per_s, seconds
 from costpertoken.fleet.replicas import kept, made_up, parts, replayed, with_hits
 from costpertoken.fleet.station import Station, slowed, with_slots
 from costpertoken.fleet.steady import most_per_s, most_requests_per_s
@@ -23,6 +23,8 @@ from costpertoken.tables.shelf import is_stale
 
 #: Numbers of replicas tried by replay, and how much a limit must cost before it is said to bind.
 TRIES, MATTERS = 8, 1.02
+#: Share of what the replicas may be given below which it is their being whole that costs.
+FILLED = 0.7
 #: Requests replayed in one plan before only the fleets that were asked for are confirmed.
 PATIENCE = 1_000_000
 
@@ -74,7 +76,7 @@ def what_binds(fleet: Fleet, demand: Demand, rules: Rules) -> str:
     needed = demand.levels_per_s.max() / most
     if fleet.n_replicas > rules.spares + max(1, np.ceil(needed)) and fleet.n_replicas == rules.min_replicas:
         return "min replicas"
-    if needed < 0.7 * (fleet.n_replicas - rules.spares):
+    if needed < FILLED * (fleet.n_replicas - rules.spares):
         return "whole replicas"
     without = {
         name: most_requests_per_s(at, **(limits | {name: np.inf}), share=demand.share)[0] / most for name in limits
@@ -137,7 +139,7 @@ def at_its_fullest(demand: Demand, rules: Rules) -> Demand:
     """The load that all replicas of a fleet together are there for: the highest level where it scales, else every level."""
     if rules.scaling == "fixed":
         return demand
-    return replace(demand, levels_per_s=demand.levels_per_s[-1:], time_shares=np.ones(1))
+    return at_level(demand, float(demand.levels_per_s[-1]))
 
 
 def replay(fleet: Fleet, demand: Demand, rules: Rules, trace: Trace | None, n_replicas: int) -> tuple[bool, pd.DataFrame]:
@@ -211,8 +213,7 @@ def shown(replay: Confirmed | None) -> dict | None:
 
 def why_none(placed: Sequence[tuple[Deployment, Station]], demand: Demand) -> str:
     """Why no fleet keeps the limits: the placement that comes nearest with hardly any load, and by how much it fails."""
-    quiet = replace(demand, levels_per_s=np.full(1, NONE_PER_S), time_shares=np.ones(1))
-    near = [(seconds(at, quiet, n_replicas=1, slots=at.slots), deployed) for deployed, at in placed if at.slots >= 1]
+    near = [(seconds(at, at_level(demand), n_replicas=1, slots=at.slots), deployed) for deployed, at in placed if at.slots >= 1]
     if not near:
         deployed = placed[-1][0]
         load = Workload(input_tokens=demand.lengths.input_tokens, output_tokens=demand.lengths.output_tokens)
