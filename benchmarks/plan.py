@@ -24,7 +24,7 @@ def search() -> int:
     """Every accelerator, format, tensor-parallel degree, batch and offer on every term for a 70B model; the placements."""
     offered = offers(terms=TERMS)
     asked = of_rate(20.0, Lengths(1000.0, 300.0, 0.0, 1.0, 1.0), peak_to_mean=2.0, **LIMITS)
-    rules = plan.Rules()
+    rules = plan.Rules(token_budget=8192)
     placed = list(plan.placements(["llama-3.1-70b"], offered["accelerator_id"].unique(), asked.lengths, token_budget=8192))
     plan.search(placed, offered, asked, rules)
     return len(placed)

@@ -2,11 +2,12 @@
 
 import math
 
+import inverse
 import numpy as np
 import pytest
 
 from costpertoken import tables
-from costpertoken.evidence import admissible, claims
+from costpertoken.evidence import admissible
 from costpertoken.evidence.checks import context
 from costpertoken.evidence.scenario import placed, rent
 from costpertoken.model.roofline import step
@@ -131,11 +132,5 @@ def test_what_does_not_fit_is_no_number():
 
 @pytest.mark.parametrize("claim_id", ["gpt4-context-128k", "openai-long-context-premium", "context-2000-attention-quadratic"])
 def test_inverse_solutions_hold_when_put_back(claim_id):
-    claims.load_checks()
-    row = next(claims.claim_rows(claim_id=claim_id).itertuples())
-    one, known, printed = claims.CHECKS[row.check], admissible.inputs(claim_id), claims.printed_of(row)
-    f = claims.function_of(one)
-    now = f(admissible.defaults(known))
-    found = admissible.solve(f, known, claims.target(printed, now.value), printed.band())
-    put_back = claims.figure(one.function(**{**admissible.defaults(known), **found.changed})).value
-    assert admissible.gap(now.value, printed.band()) != 0 and admissible.gap(put_back, printed.band()) == 0
+    printed, now, put_back = inverse.solved(claim_id)
+    assert admissible.gap(now, printed.band()) != 0 and admissible.gap(put_back, printed.band()) == 0

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from costpertoken.evidence import claims, offers
+from costpertoken.evidence import claims, market
 from costpertoken.evidence.checks import portfolio as checks
 from costpertoken.fleet import profiles
 
@@ -63,8 +63,8 @@ def test_one_seller_with_everything_makes_several_useless():
 
 def test_saving_where_nothing_can_be_evicted_by_hand():
     week = np.ceil(2 * profiles.week(peak_to_mean=1.5) - 1e-9)
-    case = offers.Case(accelerator_id="h100-sxm", sellers="both", target=1.0, **checks.LOAD)
-    assert offers.plan(case).usd_per_hour == pytest.approx(8 * 1.9 * week.mean())  # Hyperstack's, without a promise
+    case = market.Case(accelerator_id="h100-sxm", sellers="both", target=1.0, **checks.LOAD)
+    assert market.plan(case).usd_per_hour == pytest.approx(8 * 1.9 * week.mean())  # Hyperstack's, without a promise
 
 
 def test_verdicts():

@@ -7,6 +7,7 @@ import re
 import pytest
 from click.testing import CliRunner
 
+from costpertoken import tables
 from costpertoken.cli import costpertoken, plan
 from costpertoken.model.records import InputError
 
@@ -75,6 +76,16 @@ def test_table_says_what_json_does(ranked):
     assert f"{best['n_replicas']} x {best['tp']} {best['accelerator']} fp8, bound by {best['binding']}" in text
     assert f"{best['usd_per_month']:,.0f}" in text and "USD a month more" in text and "●" in text
     assert max(map(len, text.splitlines())) <= 96
+
+
+def test_the_same_requests_from_an_api(ranked):
+    found = ranked["api"][0]
+    listed = tables.read("api_prices").query("model_id == 'llama-3.1-8b' and provider == 'deepinfra'")
+    million = 8 * 3600 * 730 / 1e6  # requests in a month, in millions
+    route = (1000 * listed["input_usd_per_mtok"] + 300 * listed["output_usd_per_mtok"]).min() * million
+    assert 0 < found["cheapest_usd_per_month"] <= route * (1 + 1e-9) and found["n_sellers"] > 5
+    assert found["cheapest_usd_per_month"] <= found["median_usd_per_month"]
+    assert f"from {found['cheapest']} would cost" in " ".join(said(*ONE, *LOAD, "--replay", "0").split())
 
 
 def test_old_prices_are_marked(monkeypatch):

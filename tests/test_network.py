@@ -19,11 +19,6 @@ def test_great_circles():
     assert network.great_circle_km(LONDON, ASHBURN) == pytest.approx(5917, rel=0.005)
     assert network.great_circle_km((0, 0), (0, 90)) == pytest.approx(np.pi / 2 * 6371)
     assert network.great_circle_km((90, 0), (-90, 55)) == pytest.approx(np.pi * 6371)
-    users = [LONDON, SYDNEY]
-    assert network.nearest_km(users, [LONDON, SYDNEY], [0.5, 0.5]) == 0
-    assert network.nearest_km(users, [ASHBURN, SYDNEY], [0.5, 0.5]) == pytest.approx(
-        network.great_circle_km(LONDON, ASHBURN) / 2
-    )
 
 
 def test_mean_distance_by_hand_and_by_integration():

@@ -145,7 +145,7 @@ def test_a_fleet_that_scales_may_have_fewer_replicas_in_the_mean_than_its_mean_l
     levels, shares = merged(hours)
     demand = Demand(lengths=LENGTHS[0], levels_per_s=levels, time_shares=shares, hours_per_s=hours)
     own = market().query("accelerator_id == @deployed.accelerator.id")
-    rules = Rules(scaling="hourly")
+    rules = Rules(token_budget=8192, scaling="hourly")
     fleet = sized(deployed, at, own, demand, rules)
     assert fleet.paid_replicas == pytest.approx((83 * 1 + 85 * 4) / 168) and fleet.n_replicas == 4
     assert floor_usd_per_hour(deployed, at, own, demand, rules) <= fleet.usd_per_hour
@@ -241,7 +241,7 @@ def test_more_constraints_are_never_cheaper(seed):
 
 def test_following_the_load_is_never_dearer_where_hours_have_room():
     fixed, *_ = only(300.0, peak_to_mean=2.0)
-    hourly, *_ = only(300.0, peak_to_mean=2.0, rules=Rules(scaling="hourly"))
+    hourly, *_ = only(300.0, peak_to_mean=2.0, rules=Rules(token_budget=8192, scaling="hourly"))
     assert hourly.usd_per_hour < fixed.usd_per_hour and hourly.paid_replicas < hourly.n_replicas
     assert hourly.utilisation > fixed.utilisation
 
@@ -249,11 +249,12 @@ def test_following_the_load_is_never_dearer_where_hours_have_room():
 def test_spares_and_the_fewest_allowed():
     least, *_ = only(200.0)
     n = least.n_replicas
-    assert only(200.0, rules=Rules(spares=2))[0].n_replicas == n + 2
-    assert only(200.0, rules=Rules(min_replicas=n + 3))[0].n_replicas == n + 3
-    assert only(200.0, rules=Rules(min_replicas=n + 3, spares=2))[0].n_replicas == n + 3  # spares are among them
-    assert only(200.0, rules=Rules(min_replicas=2, spares=5))[0].n_replicas == n + 5
-    hourly, *_ = only(1e-3, rules=Rules(min_replicas=4, spares=1, scaling="hourly"))
+    assert only(200.0, rules=Rules(token_budget=8192, spares=2))[0].n_replicas == n + 2
+    assert only(200.0, rules=Rules(token_budget=8192, min_replicas=n + 3))[0].n_replicas == n + 3
+    # Spares are among them.
+    assert only(200.0, rules=Rules(token_budget=8192, min_replicas=n + 3, spares=2))[0].n_replicas == n + 3
+    assert only(200.0, rules=Rules(token_budget=8192, min_replicas=2, spares=5))[0].n_replicas == n + 5
+    hourly, *_ = only(1e-3, rules=Rules(token_budget=8192, min_replicas=4, spares=1, scaling="hourly"))
     assert hourly.n_replicas == hourly.paid_replicas == 4
 
 
@@ -270,7 +271,7 @@ def test_whole_instances_are_billed():
     for share, (provider, usd, n_accelerators) in cases.items():
         if share == 4.5:
             both = both[both["provider"] == "eight"]
-        fleet = search([(deployed, at)], both, of_rate(share * most, LENGTHS[0]), Rules())[0]
+        fleet = search([(deployed, at)], both, of_rate(share * most, LENGTHS[0]), Rules(token_budget=8192))[0]
         assert (fleet.offer["provider"], fleet.usd_per_hour) == (provider, pytest.approx(usd))
         assert fleet.n_accelerators == pytest.approx(n_accelerators)
 
@@ -278,8 +279,8 @@ def test_whole_instances_are_billed():
 def test_what_fits_nowhere_is_no_fleet():
     row = market().query("accelerator_id == 'h100-sxm'").iloc[:1].assign(instance="single", n_accel=1.0)
     wide = [p for p in everything(0) if p[0].accelerator.id == "h100-sxm" and p[0].tp > 1]
-    assert search(wide, row, of_rate(1.0, LENGTHS[0]), Rules()) == []
-    assert search(wide, market(), of_rate(1.0, LENGTHS[0], tpot_s=1e-5), Rules()) == []
+    assert search(wide, row, of_rate(1.0, LENGTHS[0]), Rules(token_budget=8192)) == []
+    assert search(wide, market(), of_rate(1.0, LENGTHS[0], tpot_s=1e-5), Rules(token_budget=8192)) == []
 
 
 def test_placements_are_all_of_them():

@@ -33,7 +33,7 @@ def offered(fleet) -> pd.DataFrame:
 # ---- the interval
 
 
-@pytest.mark.parametrize("asked", [{}, {"tpot_s": 0.02}, {"ttft_s": 0.1}, {"rules": Rules(scaling="hourly")}])
+@pytest.mark.parametrize("asked", [{}, {"tpot_s": 0.02}, {"ttft_s": 0.1}, {"rules": Rules(token_budget=8192, scaling="hourly")}])
 def test_interval_holds_the_value(asked):
     fleet, _, demand = only(300.0, peak_to_mean=1.5, **asked)
     ends, value = interval(fleet, demand, asked.get("rules", ONE)), fleet.usd_per_mtok
@@ -80,13 +80,13 @@ def test_what_binds_by_construction():
     assert binds(200.0, ttft_s=0.045, tpot_s=0.5) == "TTFT"
     assert binds(200.0, tpot_s=0.012) == "TPOT" and binds(200.0, ttft_s=0.045) == "TTFT"
     assert binds(0.01, tpot_s=0.012, ttft_s=1.0) == binds(0.01) == "whole replicas"
-    assert binds(0.01, rules=Rules(spares=3)) == "whole replicas"
+    assert binds(0.01, rules=Rules(token_budget=8192, spares=3)) == "whole replicas"
     assert (
-        binds(0.01, rules=Rules(min_replicas=3))
-        == binds(200.0, rules=Rules(min_replicas=40, spares=2))
+        binds(0.01, rules=Rules(token_budget=8192, min_replicas=3))
+        == binds(200.0, rules=Rules(token_budget=8192, min_replicas=40, spares=2))
         == "min replicas"
     )
-    assert binds(0.01, rules=Rules(min_replicas=2, spares=1)) == "whole replicas"  # the spare is the second
+    assert binds(0.01, rules=Rules(token_budget=8192, min_replicas=2, spares=1)) == "whole replicas"  # the spare is the second
 
 
 def test_without_limits_the_step_binds():
@@ -158,7 +158,7 @@ def test_a_replay_finds_in_the_cache_what_the_closed_form_does():
 
 
 def test_spares_are_not_replayed():
-    rules = Rules(spares=2)
+    rules = Rules(token_budget=8192, spares=2)
     fleet, _, demand = only(40.0, rules=rules, tpot_s=0.012, ttft_s=0.2)
     bare, _, _ = only(40.0, tpot_s=0.012, ttft_s=0.2)
     with_spares, without = (confirmed(at, demand, how, offered(at)) for at, how in ((fleet, rules), (bare, ONE)))
@@ -166,19 +166,19 @@ def test_spares_are_not_replayed():
     assert (with_spares.ttft_s, with_spares.tpot_s) == (without.ttft_s, without.tpot_s)
 
 
-def test_a_fleet_that_scales_is_judged_as_it_is(monkeypatch):
-    """It keeps its hours, so that a replay with more replicas would not be one of it."""
-    rules = Rules(scaling="hourly")
+def test_a_fleet_that_scales_grows_in_every_hour(monkeypatch):
+    rules = Rules(token_budget=8192, scaling="hourly")
     fleet, _, demand = only(100.0, rules=rules, peak_to_mean=1.5, tpot_s=0.012)
-    asked = []
+    first = fleet.n_replicas
 
     def failing(fleet, demand, rules, trace, n):
-        asked.append(n)
-        return n > fleet.n_replicas, pd.DataFrame({"ttft_s": [1.0], "tpot_s": [1.0]})
+        return n > first, pd.DataFrame({"ttft_s": [1.0], "tpot_s": [1.0]})
 
     monkeypatch.setattr(planned, "replay", failing)
     found = confirmed(fleet, demand, rules, offered(fleet))
-    assert not found.is_kept and found.fleet is fleet and asked == [fleet.n_replicas]
+    assert found.is_kept and found.fleet.n_replicas == first + 1 and found.first_replicas == first
+    grown = found.fleet.paid_replicas / fleet.paid_replicas
+    assert 1.0 < grown < (first + 1) / first + 1 / fleet.paid_replicas  # whole replicas in each hour
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,8 @@ def test_a_fleet_that_scales_is_judged_as_it_is(monkeypatch):
         (5, 1, 3, (3, True)),
         (5, 4, 1, (4, True)),
         (5, 1, 7, (7, True)),
-        (5, 1, 100, (13, False)),  # eight tries
+        (5, 1, 100, (100, True)),
+        (5, 1, 10**9, (260, False)),  # eight tries that double
         (64, 1, 61, (64, True)),  # by steps of four
         (64, 1, 66, (68, True)),
         (1, 1, 1, (1, True)),
@@ -202,7 +203,7 @@ def test_fewest_by_replay(first, least, needed, expected):
         return n >= needed, n
 
     n, good, found = fewest_by(replay, first, least)
-    assert (n, good) == expected and found == n and min(tried) >= least and len(tried) == len(set(tried)) <= 9
+    assert (n, good) == expected and found == n and min(tried) >= least and len(tried) == len(set(tried)) <= 15
 
 
 def test_more_are_confirmed_while_they_look_cheaper(monkeypatch):
@@ -231,7 +232,7 @@ def test_more_are_confirmed_while_they_look_cheaper(monkeypatch):
 
 
 def test_described_is_plain_and_agrees():
-    rules = Rules(spares=1)
+    rules = Rules(token_budget=8192, spares=1)
     fleet, at, demand = only(100.0, rules=rules, tpot_s=0.02, ttft_s=0.5)
     replay = confirmed(fleet, demand, rules, offered(fleet))
     found = described(replay.fleet, demand, rules, on=date(2030, 1, 1), replay=replay)
@@ -252,7 +253,7 @@ def test_described_is_plain_and_agrees():
 
 
 def test_seconds_of_a_fleet_that_scales_are_those_of_its_busiest_hour():
-    rules = Rules(scaling="hourly")
+    rules = Rules(token_budget=8192, scaling="hourly")
     fleet, at, demand = only(300.0, rules=rules, peak_to_mean=2.0, tpot_s=0.02, ttft_s=0.5)
     found = described(fleet, demand, rules, on=date(2026, 6, 1), replay=confirmed(fleet, demand, rules, offered(fleet)))
     busiest = steady(with_slots(at, fleet.slots), requests_per_s=600.0 / fleet.n_replicas, shares=(0.9,))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from costpertoken.answers import portfolio as answers
-from costpertoken.evidence import offers
+from costpertoken.evidence import market
 from costpertoken.fleet import capacity, portfolio, profiles
 from costpertoken.fleet.capacity import Pool
 from costpertoken.model.records import InputError
@@ -204,50 +204,50 @@ def test_fractions_of_machines_are_never_dearer():
     assert parts.served_share >= 0.99 - 1e-6
 
 
-CASE = offers.Case(accelerator_id="h100-sxm")
+CASE = market.Case(accelerator_id="h100-sxm")
 
 
 def test_pools_of_offers_by_hand():
-    found = {capacity.name(pool): pool for pool in offers.pools(CASE)}
+    found = {capacity.name(pool): pool for pool in market.pools(CASE)}
     assert found["GCP us-central1 3y"].usd_per_hour == pytest.approx(4.858)
     assert found["AWS us-east-1 on-demand"].evictions_per_hour == 0
     assert found["Azure spot"].evictions_per_hour == 0.02 and found["Azure spot"].n_accel == 8
     assert not any(
-        pool.provider == "Vast.ai" for pool in offers.pools(offers.Case(accelerator_id="h100-sxm", sellers="both"))
+        pool.provider == "Vast.ai" for pool in market.pools(market.Case(accelerator_id="h100-sxm", sellers="both"))
     )
 
 
 def test_spot_prices_move_by_their_factor():
     dearer = {
-        capacity.name(pool): pool for pool in offers.pools(offers.Case(accelerator_id="h100-sxm", spot_factor=1.5))
+        capacity.name(pool): pool for pool in market.pools(market.Case(accelerator_id="h100-sxm", spot_factor=1.5))
     }
     assert dearer["Azure spot"].usd_per_hour == pytest.approx(1.5 * 2.2713)
     assert dearer["GCP us-central1 3y"].usd_per_hour == pytest.approx(4.858)
 
 
 def test_falling_rents_make_commitments_dearer():
-    fall = offers.Case(accelerator_id="h100-sxm", fall_per_year=0.2)
-    usd = {capacity.name(pool): pool.usd_per_hour for pool in offers.pools(fall)}["GCP us-central1 3y"]
+    fall = market.Case(accelerator_id="h100-sxm", fall_per_year=0.2)
+    usd = {capacity.name(pool): pool.usd_per_hour for pool in market.pools(fall)}["GCP us-central1 3y"]
     mean = -(1 - 0.8**3) / np.log(0.8) / 3  # of 0.8 ** t over three years
     assert usd == pytest.approx(4.858 / mean)
 
 
 def test_several_sellers_never_cost_more_than_one():
-    alone = offers.singles(CASE)
-    assert offers.plan(CASE).usd_per_hour <= alone["usd_per_hour"].min() * (1 + offers.GAP)
-    assert offers.saving(CASE) == pytest.approx(
-        100 * (1 - offers.plan(CASE).usd_per_hour / alone["usd_per_hour"].min())
+    alone = market.singles(CASE)
+    assert market.plan(CASE).usd_per_hour <= alone["usd_per_hour"].min() * (1 + market.GAP)
+    assert market.saving(CASE) == pytest.approx(
+        100 * (1 - market.plan(CASE).usd_per_hour / alone["usd_per_hour"].min())
     )
 
 
 @pytest.mark.parametrize("sellers", ["hyperscalers", "both"])
 def test_the_best_single_seller_is_the_first_of_all(sellers):
-    case = offers.Case(accelerator_id="h100-sxm", sellers=sellers, mean_replicas=3.0)
-    assert offers.best_single(case) == tuple(offers.singles(case).iloc[0])
+    case = market.Case(accelerator_id="h100-sxm", sellers=sellers, mean_replicas=3.0)
+    assert market.best_single(case) == tuple(market.singles(case).iloc[0])
 
 
 def test_the_duration_curve_holds_what_is_held():
-    found = offers.plan(CASE)
+    found = market.plan(CASE)
     areas = (
         answers.stacked(found).eval("(end - start) * (high - low)").groupby(answers.stacked(found)["term"]).sum() / 100
     )
@@ -258,5 +258,5 @@ def test_the_duration_curve_holds_what_is_held():
 
 def test_prices_by_target_sum_to_the_bill():
     lines = answers.by_target(CASE, [0.99])
-    found = offers.plan(offers.Case(accelerator_id="h100-sxm", target=0.99))
+    found = market.plan(market.Case(accelerator_id="h100-sxm", target=0.99))
     assert lines["usd"].sum() == pytest.approx(answers.per_needed_hour(found))

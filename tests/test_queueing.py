@@ -85,9 +85,3 @@ def test_spares_by_hand():
     assert queueing.spares_for(needed=5, availability=1.0, target=0.9999) == 0
     with pytest.raises(InputError, match="never makes"):
         queueing.spares_for(needed=10_000, availability=0.5, target=0.999)
-
-
-@given(st.lists(st.floats(0.2, 60.0), min_size=2, max_size=6))
-def test_groups_apart_never_need_fewer(loads):
-    apart, together = queueing.dedicated_servers(loads=loads, wait_probability=0.1)
-    assert apart >= together

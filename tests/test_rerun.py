@@ -17,6 +17,7 @@ from bookpress import results
 from bookpress.page import body_of
 from bookpress.project import find_project, listed
 from bookpress.reference import reference_path
+from bookpress.rerun import manifest
 
 pytestmark = pytest.mark.slow
 REPOSITORY = Path(__file__).parents[1]
@@ -122,7 +123,8 @@ def test_what_is_in_it(book):
     files = next(iter(book.results().values()))
     noted = json.loads(files["manifest.json"])
     assert noted["parameters"] == {"seconds": 0.25, "word": "good"} and noted["changed"] == {"seconds": 0.25}
-    assert {"book", "chapter", "code", "data", "lock", "press"} == set(noted["hashes"]) and all(noted["hashes"].values())
+    seals = {"book", "chapter", "code", "data", "files", "lock", "press"}
+    assert seals == set(noted["hashes"]) and all(noted["hashes"].values())
     assert noted["key"] in next(iter(book.results())) and "numpy" in noted["packages"] and noted["python"].startswith("3.")
     assert [n["value"] for n in json.loads(files["numbers.json"])] == [0.25]
     page = files["index.html"].decode()
@@ -197,6 +199,16 @@ def test_the_command_line_goes_before_the_file(book):
 def test_parameters_are_listed(book):
     code, said = book.run("--help-parameters")
     assert code == 0 and re.search(r"seconds +float +0 +0 to 60 seconds +how long it waits", said) and not book.out.exists()
+
+
+def test_a_file_that_changed_makes_another_result(tmp_path):
+    """The path is the same; what stands in the file is what the result is made from."""
+    trace, page = tmp_path / "trace.csv", "chapters/economics/token_cost"
+    keys = []
+    for text in ("one", "two", "one"):
+        trace.write_text(text)
+        keys.append(manifest(PROJECT, page, {"trace": str(trace)}, {})["key"])
+    assert keys[0] == keys[2] != keys[1]
 
 
 def test_an_unknown_chapter_gets_the_nearest(book):

@@ -10,6 +10,7 @@ from costpertoken.answers import crossing
 from costpertoken.answers import serverless as own
 from costpertoken.evidence import sellers
 from costpertoken.evidence.uncertain import LEVEL
+from costpertoken.fleet import profiles
 from costpertoken.model.records import UnknownName
 
 WORK = Workload(input_tokens=1000, output_tokens=500)
@@ -282,3 +283,18 @@ def test_one_queue_for_many_replicas_gains_a_little():
     at, rate = own.placement("llama-3.3-70b", "h100-sxm", WORK, weights="fp8")
     many = own.capacity_per_s(at, WORK, n_replicas=8)
     assert rate <= many <= min(1.1 * rate, own.one.requests_at_most(at, WORK))
+
+
+def test_following_a_flat_load_pays_for_all_of_it():
+    found = crossing.following(hosted(peak_to_mean=1.0), 10.0, [60.0, 3600.0])
+    assert found["ahead"].tolist() == found["perfect"].tolist() == [100.0, 100.0] and (found["late"] == 0).all()
+
+
+def test_following_a_week_by_hand_and_by_law():
+    of = hosted(peak_to_mean=2.0, least_replicas=1)
+    found = crossing.following(of, 40.0, [60.0, 900.0, 3600.0])
+    week = 40.0 * profiles.week(peak_to_mean=2.0)
+    by_hour = 100 * np.ceil(week / 4.0).sum() / (np.ceil(week.max() / 4.0) * week.size)
+    assert found["perfect"].iloc[0] == pytest.approx(by_hour, rel=0.02)  # by the minute instead of the hour
+    assert (np.diff(found["ahead"]) >= 0).all() and (np.diff(found["late"]) >= 0).all()
+    assert (found["perfect"] <= found["ahead"]).all() and found["ahead"].max() < 100 and found["late"].max() > 0

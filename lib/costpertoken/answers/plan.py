@@ -15,11 +15,12 @@ from costpertoken import tables
 from costpertoken.answers import estimate as one
 from costpertoken.answers.compare import FORMATS, multiplies_in
 from costpertoken.answers.offers import billed_accelerators
+from costpertoken.evidence import sellers
 from costpertoken.fleet.demand import Demand, fewest_replicas, hourly_replicas, mean_per_s
 from costpertoken.fleet.station import Lengths, Station, stations
 from costpertoken.fleet.steady import most_per_s
 from costpertoken.model.counts import count
-from costpertoken.model.records import Deployment
+from costpertoken.model.records import Deployment, UnknownName
 from costpertoken.model.units import HOUR_S, HOURS_PER_YEAR, MONTHS_PER_YEAR
 from costpertoken.money.cost import usd_per_mtok
 
@@ -31,10 +32,10 @@ HOURS_PER_MONTH = HOURS_PER_YEAR / MONTHS_PER_YEAR
 class Rules:
     """What a fleet must have: at least so many replicas, so many to spare beyond the load's; how it follows the load."""
 
+    token_budget: int  # most tokens of a step
     min_replicas: int = 1
     spares: int = 0
     scaling: str = "fixed"
-    token_budget: int = 8192
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,3 +153,19 @@ def search(placed: Iterable, offered: pd.DataFrame, demand: Demand, rules: Rules
 def requests_per_month(demand: Demand) -> float:
     """Requests in a month of the mean load."""
     return mean_per_s(demand) * HOUR_S * HOURS_PER_MONTH
+
+
+def api_bills(model_ids: Iterable[str], demand: Demand) -> list[dict]:
+    """What the requests of a month cost where tokens of the models are sold: the cheapest seller, and the median of so many; no
+    row for a model that nobody on record sells."""
+    of, rows = demand.lengths, []
+    for model_id in model_ids:
+        try:
+            load = {"input_tokens": of.input_tokens, "output_tokens": of.output_tokens, "cached_share": of.cached_share}
+            sold = sellers.bills(model_id, **load)
+        except UnknownName:
+            continue
+        usd = sold["usd_per_request"] * requests_per_month(demand)
+        ends = {"cheapest_usd_per_month": float(usd.iloc[0]), "median_usd_per_month": float(usd.median())}
+        rows.append({"model": model_id, "cheapest": sold["seller"].iloc[0], "n_sellers": len(sold), **ends})
+    return rows

@@ -1,7 +1,7 @@
 """What is said of a planned fleet: its interval, what binds it, what a replay of the requests shows; and why there is none."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
@@ -11,7 +11,7 @@ from costpertoken import tables
 from costpertoken.answers import estimate as one
 from costpertoken.answers.plan import Fleet, Rules, fleet_of, sized
 from costpertoken.evidence.uncertain import cost_interval, joined
-from costpertoken.fleet.demand import NONE_PER_S, Demand, mean_per_s, seconds
+from costpertoken.fleet.demand import Demand, at_level, hourly_replicas, mean_per_s, seconds
 from costpertoken.fleet.replicas import kept, made_up, parts, replayed, with_hits
 from costpertoken.fleet.station import Station, slowed, with_slots
 from costpertoken.fleet.steady import most_per_s, most_requests_per_s
@@ -23,6 +23,8 @@ from costpertoken.tables.shelf import is_stale
 
 #: Numbers of replicas tried by replay, and how much a limit must cost before it is said to bind.
 TRIES, MATTERS = 8, 1.02
+#: Share of what the replicas may be given below which it is their being whole that costs.
+FILLED = 0.7
 #: Requests replayed in one plan before only the fleets that were asked for are confirmed.
 PATIENCE = 1_000_000
 
@@ -74,7 +76,7 @@ def what_binds(fleet: Fleet, demand: Demand, rules: Rules) -> str:
     needed = demand.levels_per_s.max() / most
     if fleet.n_replicas > rules.spares + max(1, np.ceil(needed)) and fleet.n_replicas == rules.min_replicas:
         return "min replicas"
-    if needed < 0.7 * (fleet.n_replicas - rules.spares):
+    if needed < FILLED * (fleet.n_replicas - rules.spares):
         return "whole replicas"
     without = {
         name: most_requests_per_s(at, **(limits | {name: np.inf}), share=demand.share)[0] / most for name in limits
@@ -94,11 +96,13 @@ def what_binds(fleet: Fleet, demand: Demand, rules: Rules) -> str:
 
 def confirmed(fleet: Fleet, demand: Demand, rules: Rules, offered: pd.DataFrame, trace: Trace | None = None) -> Confirmed:
     """The fewest replicas with which a replay keeps the limits, looked for around what the closed form asks for; of the trace,
-    else of made-up requests in all levels of the demand. A fleet that scales keeps its hours and is replayed at its fullest."""
+    else of made-up requests in all levels of the demand. A fleet that scales is replayed at its fullest, and gets as many times
+    more replicas in every hour."""
     first = fleet.n_replicas - rules.spares
     load = demand.levels_per_s.max() if trace is None else mean_per_s(demand)  # fewer would wait for ever, limits or not
     finished = int(np.ceil(load / most_per_s(with_slots(fleet.station, fleet.slots)) - 1e-9))
-    least = max(1, rules.min_replicas - rules.spares, finished)
+    scales, allowed = rules.scaling == "hourly", max(1, rules.min_replicas - rules.spares)
+    least = first if scales else max(allowed, finished)
     seen: list[int] = []
 
     def tried(n: int) -> tuple[bool, pd.DataFrame]:
@@ -106,10 +110,11 @@ def confirmed(fleet: Fleet, demand: Demand, rules: Rules, offered: pd.DataFrame,
         seen.append(len(found))
         return good, found
 
-    n, good, found = (first, *tried(first)) if rules.scaling == "hourly" else fewest_by(tried, first, least)
+    n, good, found = fewest_by(tried, first, least)
     if n != first:
+        needed = np.ceil(hourly_replicas(fleet.station, demand, at_least=allowed)[0] * n / first) if scales else n
         rows = offered[offered["accelerator_id"] == fleet.deployment.accelerator.id]
-        sizes = {"n_replicas": n + rules.spares, "slots": fleet.slots}
+        sizes = {"n_replicas": needed + rules.spares, "slots": fleet.slots}
         fleet = fleet_of(fleet.deployment, fleet.station, rows, demand, **sizes) or fleet
     at = {name: float(found[name].fillna(0.0).quantile(demand.share)) for name in ("ttft_s", "tpot_s")}
     counts = {"n_requests": len(found), "n_replayed": sum(seen), "first_replicas": first + rules.spares}
@@ -134,7 +139,7 @@ def at_its_fullest(demand: Demand, rules: Rules) -> Demand:
     """The load that all replicas of a fleet together are there for: the highest level where it scales, else every level."""
     if rules.scaling == "fixed":
         return demand
-    return replace(demand, levels_per_s=demand.levels_per_s[-1:], time_shares=np.ones(1))
+    return at_level(demand, float(demand.levels_per_s[-1]))
 
 
 def replay(fleet: Fleet, demand: Demand, rules: Rules, trace: Trace | None, n_replicas: int) -> tuple[bool, pd.DataFrame]:
@@ -150,20 +155,26 @@ def replay(fleet: Fleet, demand: Demand, rules: Rules, trace: Trace | None, n_re
 
 
 def fewest_by(replay: Callable, first: int, least: int) -> tuple[int, bool, pd.DataFrame]:
-    """(fewest replicas whose replay is good, whether one was, its requests): by steps of a sixteenth, down while it is good or
-    up until it is, TRIES at most."""
-    pace, (good, found) = max(1, first // 16), replay(first)
-    best = (first, good, found)
-    for _ in range(TRIES):
-        n = best[0] + (-pace if good else pace)
-        if n < least:
-            break
-        now, found = replay(n)
-        if not (good and not now):
-            best = (n, now, found)
-        if now != good:
-            break
-    return best
+    """(fewest replicas whose replay is good, whether one was, its requests), to a sixteenth of the first: down by so many while
+    it is good, or up by steps that double until it is and half way back. TRIES at most each way."""
+    pace, tried = max(1, first // 16), {}
+
+    def good(n: int) -> bool:
+        tried[n] = replay(n)
+        return tried[n][0]
+
+    n = first
+    if good(first):
+        while n - pace >= least and len(tried) <= TRIES and good(n - pace):
+            n -= pace
+        return n, *tried[n]
+    low, n, step = first, first + pace, pace
+    while not good(n) and len(tried) <= TRIES:
+        low, n, step = n, n + 2 * step, 2 * step
+    while tried[n][0] and n - low > pace:
+        middle = (low + n) // 2
+        low, n = (low, middle) if good(middle) else (middle, n)
+    return n, *tried[n]
 
 
 def described(fleet: Fleet, demand: Demand, rules: Rules, *, on: date, replay: Confirmed | None = None) -> dict:
@@ -202,8 +213,7 @@ def shown(replay: Confirmed | None) -> dict | None:
 
 def why_none(placed: Sequence[tuple[Deployment, Station]], demand: Demand) -> str:
     """Why no fleet keeps the limits: the placement that comes nearest with hardly any load, and by how much it fails."""
-    quiet = replace(demand, levels_per_s=np.full(1, NONE_PER_S), time_shares=np.ones(1))
-    near = [(seconds(at, quiet, n_replicas=1, slots=at.slots), deployed) for deployed, at in placed if at.slots >= 1]
+    near = [(seconds(at, at_level(demand), n_replicas=1, slots=at.slots), deployed) for deployed, at in placed if at.slots >= 1]
     if not near:
         deployed = placed[-1][0]
         load = Workload(input_tokens=demand.lengths.input_tokens, output_tokens=demand.lengths.output_tokens)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from costpertoken.evidence.offers import TERMS, Case, hourly, plan
+from costpertoken.evidence.market import TERMS, Case, hourly, plan
 from costpertoken.fleet import evictions
 from costpertoken.fleet.portfolio import Plan
 

@@ -7,7 +7,8 @@ import pandas as pd
 from scipy.special import ndtri
 
 from costpertoken.fleet import profiles, readers
-from costpertoken.fleet.demand import NONE_PER_S, Demand, mean_per_s, of_rate, of_trace
+from costpertoken.fleet.demand import NONE_PER_S, Demand, loads, mean_per_s, of_rate, of_trace
+from costpertoken.fleet.facts import variation
 from costpertoken.fleet.station import Lengths
 from costpertoken.fleet.trace import Trace
 from costpertoken.model.units import HOUR_S
@@ -32,10 +33,9 @@ def load_over_time(demand: Demand, trace: Trace | None) -> tuple[pd.DataFrame, s
         return pd.DataFrame({"hours": np.arange(day.size, dtype=float), "requests_per_s": day}), "hour"
     since = trace.arrival_s - trace.arrival_s[0]
     period_s = next((s for s in (60.0, 600.0, HOUR_S) if since[-1] < PERIODS * s), since[-1] / PERIODS)
-    n = max(1, int(since[-1] // period_s))
-    counts, edges = np.histogram(since, bins=n, range=(0.0, since[-1]))
+    starts_s, found = loads(trace, period_s)
     words = {60.0: "minute", 600.0: "ten minutes", HOUR_S: "hour"}.get(period_s, f"{period_s / HOUR_S:.3g} hours")
-    return pd.DataFrame({"hours": edges[:-1] / HOUR_S, "requests_per_s": counts / (edges[1] - edges[0])}), words
+    return pd.DataFrame({"hours": starts_s / HOUR_S, "requests_per_s": found}), words
 
 
 def lengths_of(demand: Demand, trace: Trace | None) -> pd.DataFrame:
@@ -59,8 +59,7 @@ def lognormal_quantile(*, mean: float, cv: float, q: float) -> float:
 
 def burstiness(trace: Trace) -> float:
     """Standard deviation over mean of the gaps between arrivals: 1 where they know nothing of each other."""
-    gaps = np.diff(trace.arrival_s)
-    return float(gaps.std() / gaps.mean())
+    return variation(np.diff(trace.arrival_s))
 
 
 def scaled(demand: Demand, factor: float) -> Demand:

@@ -11,9 +11,9 @@ from costpertoken.answers.offers import offers
 from costpertoken.answers.plan import Fleet, Rules
 from costpertoken.answers.planned import Confirmed, replays
 from costpertoken.answers.traffic import peaked, scaled
-from costpertoken.fleet.demand import NONE_PER_S, Demand, mean_per_s, seconds
+from costpertoken.fleet.demand import Demand, at_level, mean_per_s, seconds
 from costpertoken.fleet.replicas import made_up, replayed, with_hits
-from costpertoken.fleet.station import Station, stations, with_slots
+from costpertoken.fleet.station import Station, slowed, stations, with_slots
 from costpertoken.fleet.steady import most_per_s, most_requests_per_s, steady
 from costpertoken.fleet.trace import Trace
 from costpertoken.model.counts import count
@@ -65,8 +65,7 @@ def cheapest(placed: Sequence, offered: pd.DataFrame, demand: Demand, rules: Rul
 def quickest(placed: Sequence, demand: Demand) -> dict[str, float]:
     """TTFT and TPOT, with hardly any load, of the placement that comes nearest to the limits. Raises InputError where the model
     fits nowhere."""
-    quiet = replace(demand, levels_per_s=np.full(1, NONE_PER_S), time_shares=np.ones(1))
-    near = [seconds(at, quiet, n_replicas=1, slots=at.slots) for _, at in placed if at.slots >= 1]
+    near = [seconds(at, at_level(demand), n_replicas=1, slots=at.slots) for _, at in placed if at.slots >= 1]
     if not near:
         raise InputError("the model with these requests fits into no server that is offered: another model, seller or lengths")
     return min(near, key=lambda one: max(one["ttft_s"] / demand.ttft_s, one["tpot_s"] / demand.tpot_s))
@@ -77,7 +76,7 @@ def replayed_first(
 ) -> list[tuple[Fleet, Confirmed | None]]:
     """(fleet, its replay or None), cheapest first, with the replicas that replays ask for; at least the `first` are replayed, and
     more until the cheapest is. Those whose replay does not keep the limits stand last."""
-    done = replays(fleets, demand, rules, offered, trace, at_least=first)
+    done = replays(fleets, demand, rules, offered, trace, at_least=first) if first else []
     pairs = [(one.fleet, one) for one in done] + [(fleet, None) for fleet in fleets[len(done) :]]
     return sorted(pairs, key=lambda pair: (pair[1] is not None and not pair[1].is_kept, pair[0].usd_per_hour))
 
@@ -105,8 +104,7 @@ def latency_simulated(deployed: Deployment, demand: Demand, *, slots: float, mos
     """The same by simulation of made-up requests at some shares of the most: requests_per_s, what, ms."""
     rows = []
     for load in np.array(SIMULATED) * most:
-        flat = replace(demand, levels_per_s=np.array([load]), time_shares=np.ones(1))
-        trace = made_up(flat, n_replicas=1, most_tokens=deployed.model.max_context)
+        trace = made_up(at_level(demand, load), n_replicas=1, most_tokens=deployed.model.max_context)
         trace = with_hits(trace, demand.lengths.cached_share)
         found = replayed(deployed, [trace], slots=slots, token_budget=token_budget)
         rows += [
@@ -184,9 +182,8 @@ def changed(fleet: Fleet, demand: Demand, rules: Rules, *, slower=1.0, rent=1.0,
     of = demand.lengths
     other = of._replace(input_tokens=of.input_tokens * input_tokens, output_tokens=of.output_tokens * output_tokens)
     at = stations(count(fleet.deployment), fleet.deployment.efficiency, other, token_budget=rules.token_budget)[0]
-    at = replace(at, decode_s=at.decode_s * slower, prompt_s=at.prompt_s * slower)
     row = {name: fleet.offer[name] * rent if name == "usd_per_useful_hour" else fleet.offer[name] for name in fleet.offer}
     limits = {"ttft_s": demand.ttft_s * ttft, "tpot_s": demand.tpot_s * tpot}
     asked = peaked(scaled(replace(demand, lengths=other, **limits), load), peak)
-    found = plan.sized(fleet.deployment, at, pd.DataFrame([row]), asked, rules)
+    found = plan.sized(fleet.deployment, slowed(at, slower), pd.DataFrame([row]), asked, rules)
     return found.usd_per_mtok if found else np.nan

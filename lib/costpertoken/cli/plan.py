@@ -11,7 +11,7 @@ from costpertoken import tables
 from costpertoken.answers import estimate as answers
 from costpertoken.answers import plan as search
 from costpertoken.answers.offers import offers
-from costpertoken.cli import planpage
+from costpertoken.cli import planpage, traces
 from costpertoken.cli.cost import known_engine
 from costpertoken.cli.plantext import drawn, named
 from costpertoken.model.records import InputError, check_range
@@ -101,7 +101,7 @@ def ruled(asked: dict, trace) -> search.Rules:
     if asked["scaling"] == "hourly" and trace is not None:
         raise InputError("--scaling hourly needs a week: --rate with --peak-to-mean; a trace is served by a fixed fleet")
     for name, low in (("min_replicas", 1), ("spares", 0)):
-        check_range(f"--{name.replace('_', '-')}", asked[name], low=low, high=100_000)
+        check_range(traces.name_of(name), asked[name], low=low, high=100_000)
     wanted = {name: asked[name] for name in ("min_replicas", "spares", "scaling")}
     return search.Rules(**wanted, token_budget=int(tables.convention("token_budget")))
 
@@ -117,20 +117,16 @@ def within_budget(asked: dict, best: dict) -> None:
 
 
 def demanded(asked: dict):
-    """(the demand, the trace or None). The readers are loaded here: no other command waits for them."""
-    from costpertoken.fleet import demand, readers
+    """(the demand, the trace or None)."""
+    from costpertoken.fleet import demand
 
     given_ms = {"ttft_s": asked["ttft_ms"], "tpot_s": asked["tpot_ms"]}
     limits = {name: math.inf if given is None else given / KILO for name, given in given_ms.items()}
     kept = limits | {"share": check_range("--percentile", asked["percentile"], low=1.0, high=99.9) / 100}
     check_range("--cached-share", asked["cached_share"], high=0.999)
-    given = [option for option in MADE_UP if asked[option] is not None]
-    if asked["trace"] is None:
+    trace = traces.given(asked, MADE_UP)
+    if trace is None:
         return made_up(asked, kept), None
-    if given:
-        option = "--" + given[0].replace("_", "-")
-        raise InputError(f"--trace and {option} contradict each other: one is the traffic, the other makes it up")
-    trace = readers.read(asked["trace"], strict=asked["strict"])
     return demand.of_trace(trace, cached_share=asked["cached_share"], **kept), trace
 
 
@@ -143,7 +139,7 @@ def made_up(asked: dict, kept: dict):
     made = {option: default if asked[option] is None else asked[option] for option, default in MADE_UP.items()}
     for option, ends in {"input_tokens": {"low": 1.0}, "output_tokens": {"low": 1.0}, "input_cv": {"high": 10.0},
                          "output_cv": {"high": 10.0}, "rate": {"exclusive": True}}.items():  # fmt: skip
-        check_range(f"--{option.replace('_', '-')}", made[option], **ends)
+        check_range(traces.name_of(option), made[option], **ends)
     lengths = {name: made[name] for name in ("input_tokens", "output_tokens", "input_cv", "output_cv")}
     of = demand.Lengths(**lengths, cached_share=asked["cached_share"])
     shape = {name: made[name] for name in ("peak_to_mean", "weekend_share")}
@@ -152,12 +148,9 @@ def made_up(asked: dict, kept: dict):
 
 def described(fleets, asked: dict, demand, rules, offered, trace) -> list[dict]:
     """The fleets as plain numbers, the first ones with their replay, cheapest first; what each costs more than the best."""
-    from costpertoken.answers import planned
+    from costpertoken.answers import planned, workload
 
-    at_least = asked["replay"]
-    replays = planned.replays(fleets, demand, rules, offered, trace, at_least=at_least) if at_least else []
-    pairs = [(one.fleet, one) for one in replays] + [(fleet, None) for fleet in fleets[len(replays) :]]
-    pairs.sort(key=lambda pair: (pair[1] is not None and not pair[1].is_kept, pair[0].usd_per_hour))
+    pairs = workload.replayed_first(fleets, demand, rules, offered, trace, first=asked["replay"])
     today = date.today()
     rows = [planned.described(one, demand, rules, on=today, replay=replay) for one, replay in pairs[: asked["top"]]]
     return [row | {"usd_per_month_over_best": row["usd_per_month"] - rows[0]["usd_per_month"]} for row in rows]
@@ -172,9 +165,7 @@ def as_record(asked, demand, rules, trace, rows, **counts) -> dict:
         "traffic": {
             "trace": None if trace is None else trace.name,
             "n_requests": None if trace is None else int(trace.arrival_s.size),
-            "refused": {} if trace is None else {
-                reason: {"n": len(lines), "first_lines": list(map(int, lines[:5]))} for reason, lines in trace.refused.items()
-            },
+            "refused": {} if trace is None else traces.refused_rows(trace),
             "reordered": 0 if trace is None else trace.reordered,
             "requests_per_s": mean_per_s(demand), "peak_requests_per_s": float(demand.levels_per_s.max()), **of._asdict(),
         },
@@ -183,6 +174,7 @@ def as_record(asked, demand, rules, trace, rows, **counts) -> dict:
         "searched": counts,
         "marketplace_left_out": not (asked["classes"] or asked["providers"]),
         "as_of": date.today().isoformat(),
+        "api": search.api_bills(asked["models"], demand),
         "fleets": rows,
     }  # fmt: skip
 

@@ -4,6 +4,7 @@ import math
 
 from costpertoken import tables
 from costpertoken.answers.offers import CLASSES, TERMS
+from costpertoken.cli import traces
 from costpertoken.cli.terminal import hanging, table
 from costpertoken.model.units import KILO
 
@@ -85,11 +86,16 @@ def notes(record: dict) -> list[tuple[str, str]]:
     found = [("Best", best)]
     if len(rows) > 1:
         found.append(("Next", f"{rows[1]['usd_per_month_over_best']:,.0f} USD a month more"))
+    found += [
+        ("API", f"{one['model']} from {one['cheapest']} would cost {one['cheapest_usd_per_month']:,.0f} USD a month, from the "
+                f"median of {one['n_sellers']} sellers {one['median_usd_per_month']:,.0f}; no limit is promised there")
+        for one in record["api"]
+    ]  # fmt: skip
     if math.isinf(record["limits"]["ttft_s"]):
         found.append(("TTFT", "no limit was asked for, so a fleet may make requests wait: --ttft-ms sets one"))
     if any(math.isinf(row["usd_per_mtok_high"]) for row in rows):
         found.append(("none", "at the slow end of the model's interval no number of replicas keeps the limits"))
-    found += replays(rows) + refusals(record["traffic"])
+    found += replays(rows) + traces.notes(record["traffic"]["refused"], record["traffic"]["reordered"])
     stale = sorted({row["price_as_of"] for row in rows if row["price_is_stale"]})
     if stale:
         found.append(("*", f"past its shelf life of {tables.SHELF_DAYS} days on {record['as_of']}: price of {', '.join(stale)}"))
@@ -104,17 +110,7 @@ def replays(rows: list[dict]) -> list[tuple[str, str]]:
     for i, row in enumerate(rows, start=1):
         if seen := row["simulated"]:
             verdict = "keeps the limits" if seen["is_kept"] else "does not keep the limits"
-            words = f"{i}: {seen['n_requests']:,} requests, {verdict} with {row['n_replicas']} replicas; the closed form asked"
-            found.append(("" if found else "Replay r", f"{words} for {seen['n_replicas_of_closed_form']}"))
-    return found
-
-
-def refusals(traffic: dict) -> list[tuple[str, str]]:
-    """Rows of the trace that were refused, by reason with their first lines, and those that were put in order."""
-    found = [
-        ("Refused", f"{one['n']:,} rows: {reason} (lines {', '.join(map(str, one['first_lines']))})")
-        for reason, one in traffic["refused"].items()
-    ]
-    if traffic["reordered"]:
-        found.append(("Order", f"{traffic['reordered']:,} rows earlier than one above; put in order"))
+            words = f"{i}: {seen['n_requests']:,} requests, {verdict} with {traces.counted(row['n_replicas'], 'replica')}"
+            asked = f"the closed form asked for {seen['n_replicas_of_closed_form']}"
+            found.append(("" if found else "Replay r", f"{words}; {asked}"))
     return found

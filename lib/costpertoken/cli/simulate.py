@@ -6,6 +6,7 @@ import math
 import click
 
 from costpertoken.answers import estimate as answers
+from costpertoken.cli import traces
 from costpertoken.cli.cost import chosen_price, known_engine
 from costpertoken.cli.terminal import hanging, table
 from costpertoken.model.records import InputError, Workload, check_range
@@ -68,14 +69,9 @@ def simulate_command(as_json, **asked) -> None:
     """
     for option, (other, value) in ONLY_WITH.items():
         if asked[option] is not None and (asked[other] or MADE_UP.get(other)) != value:
-            raise InputError(f"{name_of(option)} needs {name_of(other)} {value}")
+            raise InputError(f"{traces.name_of(option)} needs {traces.name_of(other)} {value}")
     record = simulated(asked)
     click.echo(json.dumps(record, indent=2, allow_nan=False) if as_json else drawn(record), nl=as_json)
-
-
-def name_of(option: str) -> str:
-    """An option as it is typed."""
-    return "--" + option.replace("_", "-")
 
 
 def simulated(asked: dict) -> dict:
@@ -106,17 +102,10 @@ def simulated(asked: dict) -> dict:
 def traffic(asked: dict):
     """The trace that is read or made up."""
     from costpertoken.fleet.arrivals import synthetic
-    from costpertoken.fleet.readers import read
 
-    given = [option for option in MADE_UP if asked[option] is not None]
-    if asked["trace"] is not None:
-        if given:
-            raise InputError(
-                f"--trace and {name_of(given[0])} contradict each other: one is the traffic, the other makes it up"
-            )
-        return read(asked["trace"], strict=asked["strict"])
-    if asked["strict"]:
-        raise InputError("--strict needs --trace: it is about the rows of a file")
+    trace = traces.given(asked, MADE_UP)
+    if trace is not None:
+        return trace
     made = {option: default if asked[option] is None else asked[option] for option, default in MADE_UP.items()}
     load = {
         name: made[name] for name in ("burstiness", "peak_to_mean", "period_s") if made[name] is not None
@@ -161,7 +150,6 @@ def placed(asked: dict, trace):
 
 def as_record(deployed, policy, rent, trace, figures: dict) -> dict:
     """The simulation as plain numbers, for JSON; null for what no request has."""
-    lines = {reason: {"n": len(at), "first_lines": list(map(int, at[:5]))} for reason, at in trace.refused.items()}
     engine = {reason: n for reason, n in figures["refused"].items() if reason not in trace.refused}
     numbers = {name: value for name, value in figures.items() if name != "refused"}
     return {
@@ -184,7 +172,7 @@ def as_record(deployed, policy, rent, trace, figures: dict) -> dict:
             name: None if isinstance(value, float) and not math.isfinite(value) else value
             for name, value in numbers.items()
         },
-        "refused": {"by_the_reader": lines, "by_the_engine": engine},
+        "refused": {"by_the_reader": traces.refused_rows(trace), "by_the_engine": engine},
     }
 
 
@@ -229,18 +217,5 @@ def notes(record: dict) -> list[tuple[str, str]]:
 def refusals(record: dict) -> list[tuple[str, str]]:
     """What was refused, by whom and why, and what was put in order."""
     read, engine = record["refused"]["by_the_reader"], record["refused"]["by_the_engine"]
-    found = []
-    for reason, rows in read.items():
-        lines = ", ".join(map(str, rows["first_lines"])) + (", ..." if rows["n"] > len(rows["first_lines"]) else "")
-        found.append(
-            ("Refused", f"{counted(rows['n'], 'row')}: {reason} ({'line' if rows['n'] == 1 else 'lines'} {lines})")
-        )
-    found += [("Refused", f"{counted(n, 'request')}: {reason}") for reason, n in engine.items()]
-    if record["trace"]["reordered"]:
-        found.append(("Order", f"{counted(record['trace']['reordered'], 'row')} earlier than one above; put in order"))
-    return found
-
-
-def counted(n: int, what: str) -> str:
-    """So many of them."""
-    return f"{n:,} {what}{'s' * (n != 1)}"
+    by_engine = [("Refused", f"{traces.counted(n, 'request')}: {reason}") for reason, n in engine.items()]
+    return traces.notes(read, record["trace"]["reordered"]) + by_engine

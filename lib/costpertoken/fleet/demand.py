@@ -6,10 +6,13 @@ import numpy as np
 from scipy.optimize import brentq
 
 from costpertoken.fleet import profiles
+from costpertoken.fleet.autoscale import ahead
+from costpertoken.fleet.facts import variation
 from costpertoken.fleet.station import Lengths, Station, with_slots
 from costpertoken.fleet.steady import ENDLESS_S, chain, most_per_s, most_requests_per_s, within
 from costpertoken.fleet.trace import Trace
 from costpertoken.model.records import InputError, check_range
+from costpertoken.model.units import HOUR_S
 
 #: Seconds of a trace that make one level of load, long enough that chance alone makes no peaks; levels that are kept apart (the
 #: highest always is).
@@ -61,14 +64,25 @@ def of_trace(trace: Trace, *, cached_share=0.0, **kept) -> Demand:
     since = trace.arrival_s - trace.arrival_s[0]
     if not since[-1] > 0:
         raise InputError(f"trace {trace.name}: all requests come at once; expected arrivals that are spread over some time")
-    n = max(1, int(since[-1] // WINDOW_S))
-    counts, edges = np.histogram(since, bins=n, range=(0.0, since[-1]))
-    levels, shares = merged(counts / (edges[1] - edges[0]))
-    cv = [float(tokens.std() / tokens.mean()) for tokens in (trace.input_tokens, trace.output_tokens)]
+    levels, shares = merged(loads(trace, WINDOW_S)[1])
+    cv = [variation(tokens) for tokens in (trace.input_tokens, trace.output_tokens)]
     prompts = trace.input_tokens / trace.input_tokens.mean()
     moments = float((prompts**3).mean()), float((prompts**4).mean())
     of = Lengths(float(trace.input_tokens.mean()), float(trace.output_tokens.mean()), cached_share, *cv, moments)
     return Demand(lengths=of, levels_per_s=levels, time_shares=shares, **limits(**kept))
+
+
+def loads(trace: Trace, period_s: float) -> tuple[np.ndarray, np.ndarray]:
+    """(starts in seconds, requests a second) of the equal periods of at least period_s into which a trace falls."""
+    since = trace.arrival_s - trace.arrival_s[0]
+    n = max(1, int(since[-1] // period_s))
+    counts, edges = np.histogram(since, bins=n, range=(0.0, since[-1]))
+    return edges[:-1], counts / (edges[1] - edges[0])
+
+
+def at_level(demand: Demand, requests_per_s: float = NONE_PER_S) -> Demand:
+    """The demand with one load all the time; hardly any, where none is named."""
+    return replace(demand, levels_per_s=np.array([requests_per_s]), time_shares=np.ones(1))
 
 
 def merged(load_per_s) -> tuple[np.ndarray, np.ndarray]:
@@ -109,8 +123,7 @@ def best_slots(at: Station, demand: Demand, n_replicas: int) -> float:
 
 def fewest_replicas(at: Station, demand: Demand, *, at_least: int = 1) -> tuple[int, float]:
     """(the fewest replicas that keep the limits, slots of each); (0, NaN) where no number of them does."""
-    quiet = replace(demand, levels_per_s=np.full(1, NONE_PER_S), time_shares=np.ones(1))
-    if not at.slots >= 1 or np.isnan(best_slots(at, quiet, 1)):
+    if not at.slots >= 1 or np.isnan(best_slots(at, at_level(demand), 1)):
         return 0, np.nan
     low = max(at_least, int(np.ceil(demand.levels_per_s.max() / most_per_s(at) - 1e-9)))
     few = next((n for n in range(low, low + SINGLY) if best_slots(at, demand, n) >= 1), 0)
@@ -133,8 +146,8 @@ def hourly_replicas(at: Station, demand: Demand, *, at_least: int = 1) -> tuple[
     rate, slots = most_requests_per_s(at, ttft_s=demand.ttft_s, tpot_s=demand.tpot_s, share=demand.share)
     if demand.hours_per_s is None or not rate > 0:
         return np.zeros(0), np.nan
-    ahead = np.maximum(demand.hours_per_s, np.roll(demand.hours_per_s, -1))
-    return np.maximum(at_least, np.ceil(ahead / rate - 1e-9)), slots
+    told = {"step_s": HOUR_S, "lag_s": HOUR_S, "replica_per_s": rate, "minimum": at_least}
+    return ahead(demand.hours_per_s, **told).paid, slots
 
 
 def seconds(at: Station, demand: Demand, *, n_replicas: int, slots: float) -> dict[str, float]:

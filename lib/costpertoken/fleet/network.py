@@ -31,12 +31,6 @@ def great_circle_km(here, there):
     return 2 * EARTH_KM * np.arcsin(np.sqrt(half[..., 0] + np.cos(one[..., 0]) * np.cos(other[..., 0]) * half[..., 1]))
 
 
-def nearest_km(users, sites, shares) -> float:
-    """Mean distance of users, each with a share, to the nearest of the sites; both are (latitude, longitude) in degrees."""
-    each = great_circle_km(np.asarray(users, float)[:, None], np.asarray(sites, float)[None])
-    return float(each.min(axis=1) @ np.asarray(shares, dtype=float))
-
-
 def mean_distance_km(*, area_km2, sites):
     """Mean distance to the nearest of n sites that share an area of the globe in equal round caps, users evenly spread.
 

@@ -91,9 +91,3 @@ def spares_for(*, needed: int, availability: float, target: float) -> int:
     if not enough.any():
         raise InputError(f"availability {availability:g} of each of {needed} never makes {target:g} together; expected more")
     return int(spares[np.argmax(enough)])
-
-
-def dedicated_servers(*, loads, wait_probability: float) -> tuple[int, int]:
-    """(servers of groups that each have their own, servers of all of them together) at the same chance of waiting."""
-    apart = sum(servers_for(load=float(load), wait_probability=wait_probability) for load in np.ravel(loads))
-    return apart, servers_for(load=float(np.sum(loads)), wait_probability=wait_probability)

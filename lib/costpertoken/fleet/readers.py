@@ -36,9 +36,8 @@ def read(path, *, strict: bool = False) -> Trace:
     refused = {reason: tuple(at.index) for reason, at in rows[rows["fault"] != ""].groupby("fault", sort=False)}
     if good.empty:
         first = [f"{reason} (line {at[0]})" for reason, at in refused.items()]
-        raise InputError(
-            f"{name}: no good row; expected at least one below the header. {'; '.join(first[:3]) or 'none'}"
-        )
+        why = "; ".join(first[:3]) or "there is none at all"
+        raise InputError(f"{name}: no good row; expected at least one below the header. {why}")
     return trace_of(name, good.sort_values("at", kind="stable"), refused, earlier(good).sum(), shape)
 
 

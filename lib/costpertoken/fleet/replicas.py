@@ -8,12 +8,14 @@ import pandas as pd
 from costpertoken.fleet.arrivals import LENGTHS, whole
 from costpertoken.fleet.demand import Demand
 from costpertoken.fleet.simulate import latencies, policy_of, simulate
+from costpertoken.fleet.station import Lengths
 from costpertoken.fleet.steady import ENDLESS_S
 from costpertoken.fleet.trace import Trace
 from costpertoken.model.records import Deployment
 
-#: Requests replayed for one answer at most; of made-up traffic; share of them that warm the engine up and are not counted.
-MOST_REQUESTS, MADE_UP, WARM = 120_000, 6000, 0.05
+#: Requests replayed for one answer at most; of made-up traffic, as many as have so many tokens, within limits; share of them that
+#: warm the engine up and are not counted.
+MOST_REQUESTS, MADE_UP, FEWEST, TOKENS, WARM = 120_000, 6000, 600, 10_000_000, 0.05
 #: Replicas that are replayed: by turns all of them see alike.
 PARTS = 2
 #: Tokens of a block of the cache, and blocks into which what is cached of a prompt is cut.
@@ -49,16 +51,22 @@ def parts(trace: Trace, n_replicas: int) -> list[Trace]:
     return [taken(stretch, slice(start, None, n_replicas)) for start in sorted(starts) if start < stretch.arrival_s.size]
 
 
+def n_made_up(of: Lengths) -> int:
+    """Requests made up for a replay."""
+    return int(min(MADE_UP, max(FEWEST, TOKENS / (of.input_tokens + of.output_tokens))))
+
+
 def made_up(demand: Demand, *, n_replicas: int, most_tokens: float, seed: int = 0) -> Trace:
     """What one of so many replicas sees of a demand: all its levels in turn, from the lowest, each for its share of the time,
     with Poisson arrivals and lognormal lengths."""
     draw, of = np.random.default_rng([seed, n_replicas]), demand.lengths
     levels = demand.levels_per_s / n_replicas
-    span_s = MADE_UP / float(levels @ demand.time_shares)
+    n = n_made_up(of)
+    span_s = n / float(levels @ demand.time_shares)
     ends = np.concatenate([[0.0], np.cumsum(levels * demand.time_shares) * span_s])
-    expected = np.sort(draw.uniform(0.0, ends[-1], MADE_UP))
+    expected = np.sort(draw.uniform(0.0, ends[-1], n))
     came = np.interp(expected, ends, np.concatenate([[0.0], np.cumsum(demand.time_shares) * span_s]))
-    drawn = [LENGTHS["lognormal"](draw, MADE_UP, mean=mean, cv=cv) for mean, cv in
+    drawn = [LENGTHS["lognormal"](draw, n, mean=mean, cv=cv) for mean, cv in
              ((of.input_tokens, of.input_cv), (of.output_tokens, of.output_cv))]  # fmt: skip
     prompt, answer = (whole(draw, tokens, int(most_tokens // 2)) for tokens in drawn)
     return Trace(arrival_s=came, input_tokens=prompt, output_tokens=answer, name="made up")

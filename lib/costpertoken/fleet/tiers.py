@@ -154,9 +154,3 @@ def isolation(*, loads, slots: int = 1, wait_probability: float, availability: f
 def isolation_ratio(of: Isolation) -> float:
     """Replicas, and so USD, of groups apart over those of one pool."""
     return float(of.needed_apart.sum() + of.spares_apart.sum()) / (of.needed_pooled + of.spares_pooled)
-
-
-def isolation_usd_per_hour(of: Isolation, *, usd_per_hour) -> tuple[float, float]:
-    """(USD per hour of the groups apart, of one pool) at the rent of a replica."""
-    apart = of.needed_apart.sum() + of.spares_apart.sum()
-    return apart * usd_per_hour, (of.needed_pooled + of.spares_pooled) * usd_per_hour

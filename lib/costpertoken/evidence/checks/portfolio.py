@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from costpertoken import tables
-from costpertoken.evidence import offers
+from costpertoken.evidence import market
 from costpertoken.evidence.admissible import Figure
 from costpertoken.evidence.claims import check
 from costpertoken.fleet.capacity import Pool, down_share
@@ -50,6 +50,6 @@ def several_clouds_saving(*, accelerator, sellers, target, evictions_per_hour):
     Evictions are independent between sellers and regions; recovery and common evictions at their typical values. Nothing is
     charged for using several clouds: an upper end.
     """
-    typical = {name: one.value for name, one in offers.assumed().items()} | {"evictions_per_hour": evictions_per_hour}
-    case = offers.Case(accelerator_id=accelerator, sellers=sellers, target=target, **typical, **LOAD)
-    return float(np.maximum(offers.saving(case), 0.0))
+    typical = {name: one.value for name, one in market.assumed().items()} | {"evictions_per_hour": evictions_per_hour}
+    case = market.Case(accelerator_id=accelerator, sellers=sellers, target=target, **typical, **LOAD)
+    return float(np.maximum(market.saving(case), 0.0))
