@@ -78,7 +78,7 @@ def test_shares():
 
 
 def test_square_root_rule_beside_erlang():
-    apart, pool = 10 * queueing.servers_for(load=40.0, wait_probability=0.1), queueing.servers_for(load=400.0, wait_probability=0.1)
+    apart, pool = (n * queueing.servers_for(load=400.0 / n, wait_probability=0.1) for n in (10, 1))
     rule = dedicated.square_root_premium(groups=10, slots_taken=400.0, beta=queueing.margin(0.1))
     assert rule == pytest.approx(apart / pool, rel=0.02)
     beta = queueing.margin(0.1)
