@@ -60,6 +60,12 @@ def test_one_parameters_cell(page):
     assert len(tagged) == 1
 
 
+def test_the_front_page_lists_every_chapter_in_order_by_its_title():
+    links = re.findall(r"^- \[(.+?)\]\((\S+)\.md\) \S", prose_of(FRONT), re.MULTILINE)
+    assert [f"chapters/{path}" for _, path in links] == CHAPTERS
+    assert all(f"# {title}" in prose_of(f"chapters/{path}").splitlines() for title, path in links)
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_cells_are_short_with_at_most_one_function(page):
     assert max((text.count("\n") + 1 for text in code(page)), default=0) <= 20
