@@ -21,6 +21,7 @@ MAX_PARAMETER_ERROR = 0.02
 #: What each table is sorted by and its rows are told apart by.
 KEYS = {
     "accelerators": ["id"],
+    "accounts": ["account", "quantity"],
     "api_price_history": ["model_id", "price_key", "effective_from", "source"],
     "api_prices": ["kind", "model_id", "provider", "provider_model_key", "source"],
     "api_terms": ["provider", "term"],
@@ -36,6 +37,7 @@ KEYS = {
     "levers": ["lever", "setting"],
     "measurements": ["id"],
     "models": ["id"],
+    "nomenclature": ["term"],
     "ownership": ["quantity", "scope", "accelerator_id"],
     "peer_predictions": ["measurement_id", "peer"],
     "precisions": ["id"],
@@ -46,6 +48,7 @@ KEYS = {
 }
 #: Tables with one value a row, whose unit stands beside it; the others carry it in the column's name and the codebook.
 LONG = [
+    "accounts",
     "api_terms",
     "calibration",
     "conventions",
@@ -61,7 +64,7 @@ LONG = [
 #: The date column of tables that have no as_of, and those without provenance of their own.
 DATE_COLUMN = {"api_price_history": "effective_from", "gpu_price_history": "seen_on"}
 SOURCE_COLUMN = {"measurements": "source_id"}
-OWN_PROVENANCE = {"codebook", "sources"}
+OWN_PROVENANCE = {"codebook", "nomenclature", "sources"}
 #: Models with open weights that are sold but whose dimensions are not held: names of a service, or newer than the configs.
 OPEN_WITHOUT_DIMENSIONS = {
     "deepseek-chat", "deepseek-reasoner", "deepseek-v3.1", "deepseek-v3.2", "deepseek-v4-flash", "deepseek-v4-pro", "kimi-k2.5",
