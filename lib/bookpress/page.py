@@ -11,7 +11,8 @@ from bookpress.myst import to_html
 from bookpress.project import Project, data_date, titles
 from bookpress.sphinx_ext import HERE, vega_bundle
 
-BESIDE = re.compile(r'<a\b[^>]*\bhref="(?![a-z]+:|#)[^"]*"[^>]*>(.*?)</a>', re.DOTALL)  # a link that the prose wrote as HTML
+#: A link to what lies beside the page in the book.
+BESIDE = re.compile(r'<a\b[^>]*\bhref="(?![a-z]+:|#)[^"]*"[^>]*>(.*?)</a>', re.DOTALL)
 PLACE = re.compile(r"<!--cell-(\d+)-->")
 #: Tags of a cell -> what is shown of its source: nothing, or folded.
 UNSEEN = {"remove-cell", "remove-input", "parameters", "injected-parameters"}
@@ -36,7 +37,7 @@ def outputs_of(cell) -> str:
         data = output.get("data", {})
         page = data.get("text/html")
         plain = data.get("text/plain", output.get("text", ""))
-        shown.append("".join(page) if page else f"<pre>{html.escape(''.join(plain))}</pre>")
+        shown.append(BESIDE.sub(r"\1", "".join(page)) if page else f"<pre>{html.escape(''.join(plain))}</pre>")
     return "\n".join(shown)
 
 

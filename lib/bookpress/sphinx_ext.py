@@ -25,7 +25,8 @@ def vega_bundle(folder: Path) -> Path:
 
 def _assets(app) -> None:
     bundle = vega_bundle(Path(app.outdir).parent)
-    app.config.html_static_path += [str(bundle.parent), str(HERE / "assets")]
+    tables = Path(app.srcdir) / "_tables"
+    app.config.html_static_path += [str(bundle.parent), str(HERE / "assets"), *([str(tables)] if tables.is_dir() else [])]
     app.config.templates_path.append(str(HERE / "templates"))
     app.add_js_file(bundle.name, loading_method="defer")
     for script in sorted((HERE / "assets").glob("*.js")):

@@ -10,6 +10,8 @@ from bookpress.stamp import PRESS, digest, file_digest, read_record, tree_digest
 
 # Chapters are written as .md and staged as .ipynb: a link between them follows.
 CHAPTER_LINK = re.compile(r"(\]\((?!\w+:)[^)\s#]+)\.md((?:#[^)\s]*)?\))")
+#: Where the tables lie in the staged folder; Sphinx makes _static/data of it.
+TABLES = "_tables/data"
 SETTINGS = ("_config.yml", "_toc.yml", "references.bib", "favicon.svg")
 
 
@@ -67,7 +69,7 @@ def stage_all(project: Project, names: list[str]) -> dict[str, dict[str, dict]]:
             write_changed(target, source.read_bytes())
         else:
             target.unlink(missing_ok=True)
-    wanted = {f"{name}.ipynb" for name in names} | set(SETTINGS) | _stage_media(project)
+    wanted = {f"{name}.ipynb" for name in names} | set(SETTINGS) | _stage_media(project) | _stage_tables(project)
     for path in [path for path in project.stage.rglob("*") if path.is_file()]:
         if path.relative_to(project.stage).as_posix() not in wanted:
             path.unlink()
@@ -81,6 +83,15 @@ def _stage_media(project: Project) -> set[str]:
     for path in media:
         write_changed(project.stage / path.relative_to(project.root), path.read_bytes())
     return {path.relative_to(project.root).as_posix() for path in media}
+
+
+def _stage_tables(project: Project) -> set[str]:
+    """Each table of data/ twice: as it is, for download, and as a classic script, which a page may load from a file too."""
+    for path in sorted((project.root / "data").glob("*.csv")):
+        name, text = json.dumps(path.stem), json.dumps(path.read_text("utf-8-sig"), ensure_ascii=False)
+        write_changed(project.stage / TABLES / path.name, path.read_bytes())
+        write_changed(project.stage / TABLES / f"{path.stem}.js", f"(window.bookTables ??= {{}})[{name}] = {text};\n".encode())
+    return {f"{TABLES}/{path.stem}{kind}" for path in (project.root / "data").glob("*.csv") for kind in (".csv", ".js")}
 
 
 def write_numbers(project: Project, found: dict[str, dict[str, dict]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import html
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -131,13 +132,14 @@ def _head(words: str, unit: str, mark: str, choose: bool = False) -> str:
     return f'<th scope="col"{mark}>{html.escape(words)}{shown}</th>'
 
 
-def scrolling(inner: str, caption: str, page: int = 0) -> str:
+def scrolling(inner: str, caption: str, page: int = 0, facts: Mapping[str, Any] | None = None) -> str:
     """A table in a region that scrolls by touch and by keyboard, named by its caption; its id is the content's hash."""
     mark = hashlib.sha256((caption + inner).encode()).hexdigest()[:12]
     label = html.escape(caption, quote=True)
     paged = f' data-page="{page}"' if page else ""
+    listed = f' data-tables="{html.escape(json.dumps(facts), quote=True)}"' if facts else ""
     return (
-        f'<div class="table-scroll" id="t-{mark}"{paged} role="region" tabindex="0" aria-label="{label}">'
+        f'<div class="table-scroll" id="t-{mark}"{paged}{listed} role="region" tabindex="0" aria-label="{label}">'
         f"<table><caption><span>{html.escape(caption)}</span></caption>{inner}</table></div>"
     )
 
@@ -150,11 +152,14 @@ def table(
     digits: Mapping[str, int] | None = None,
     page: int = 0,
     choose: Sequence[str] = (),
+    files: str = "",
+    facts: Mapping[str, Any] | None = None,
 ) -> Display:
     """A frame as an accessible table: the first column heads the rows, `units` go into the heads.
 
     frame: a tidy frame, its index ignored. heads: column -> words (else the name, spaced). digits: column -> digits.
     page: so many rows at a time, with search and sorting, on a page with scripts; choose: columns with a list of their values.
+    files: folder of the files name.csv that the first column names; facts: what assets/tables.js needs to open them there.
     """
     units, heads, digits = units or {}, heads or {}, digits or {}
     # The first column heads the rows: it stays left even where it holds numbers.
@@ -162,10 +167,12 @@ def table(
     words = {c: heads.get(c, str(c).replace("_", " ")) for c in frame.columns}
     head = "".join(_head(words[c], units.get(c, ""), m, c in choose) for c, m in zip(frame.columns, marks, strict=True))
     columns = [_column(frame[c], digits.get(c, 3)) for c in frame.columns]
+    if files:
+        columns[0] = [f'<a href="{files}/{name}.csv" download>{name}</a>' for name in columns[0]]
     body = "\n".join(_row(list(cells), marks) for cells in zip(*columns, strict=True))
     inner = f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>"
     plain = frame.to_csv(index=False, lineterminator="\n") if page else frame.to_string(index=False)
-    return Display({"text/html": scrolling(inner, caption, page), "text/plain": plain})
+    return Display({"text/html": scrolling(inner, caption, page, facts), "text/plain": plain})
 
 
 def _source(row: Mapping[str, Any]) -> str:
