@@ -1,7 +1,9 @@
 """Checks of the case study of JPMorgan, by hand and by another route."""
 
 import re
+from pathlib import Path
 
+import inverse
 import numpy as np
 import pytest
 
@@ -11,6 +13,8 @@ from costpertoken.evidence.places import given as place_given
 from costpertoken.fleet import queueing
 from costpertoken.fleet.station import with_slots
 from costpertoken.fleet.steady import most_per_s, steady
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -81,3 +85,31 @@ def test_users_by_hand(ledger):
     assert f"{50000 * 4 * 2 / 3600:.0f} requests a second" in reason
     assert f"{100 * 4 * 60 / 3600:.1f}% of a person's day" in reason
     assert re.search(r"or \d+ replicas of \d accelerators in one pool", reason)
+
+
+@pytest.mark.parametrize("claim_id", ["jpm-isolation-cost", "jpm-strict-latency"])
+def test_claims_hold_as_they_stand(claim_id):
+    printed, now, put_back = inverse.solved(claim_id)
+    assert admissible.gap(now, printed.band()) == 0 and put_back == now
+
+
+@pytest.mark.parametrize(("claim_id", "f", "target"), [
+    ("jpm-isolation-cost", checks.isolation_premium, 2.0), ("jpm-strict-latency", checks.strict_latency_cost, 1.1),
+])  # fmt: skip
+def test_inverse_solutions_hold_when_put_back(claim_id, f, target):
+    """The smallest change of inputs that makes isolation cost two pools, or a limit a tenth; put back."""
+    known, band = admissible.inputs(claim_id), (target * 0.99, target * 1.01)
+    assert admissible.gap(f(**given(claim_id)).value, band) != 0
+    found = admissible.solve(lambda scenario: f(**scenario), known, target, band)
+    assert found.changed
+    assert f(**given(claim_id, **found.changed)).value == pytest.approx(target, rel=0.01)
+
+
+def test_the_default_groups_are_the_middle_of_what_is_admitted():
+    """No number is printed, and none is chosen for its answer: the middle by ratio, also where the chapter starts."""
+    groups = admissible.inputs("jpm-isolation-cost")["groups"]
+    assert groups.value == round(np.sqrt(groups.low * groups.high))
+    chapter = (ROOT / "chapters/case_studies/jpmorgan.md").read_text("utf8")
+    for name, value in given("jpm-isolation-cost").items():
+        if stated := re.search(rf"^{name}: (?:int|float) = ([0-9.]+)  #", chapter, re.MULTILINE):
+            assert float(stated[1]) == float(value)

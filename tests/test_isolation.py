@@ -1,5 +1,7 @@
-"""Dedicated fleets and their study: replicas by hand, laws of the premium, the square-root rule beside Erlang's, ways by hand."""
+"""Dedicated fleets and their study: replicas by hand, laws of the premium, the queues beside tables and a simulation, the closed
+form put back, ways by hand."""
 
+import heapq
 from dataclasses import replace
 from math import ceil, sqrt
 
@@ -7,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from costpertoken.answers import isolation
+from costpertoken.answers import isolation, isolation_ways
 from costpertoken.evidence.checks import jpmorgan as checks
 from costpertoken.evidence.scenario import rent
 from costpertoken.fleet import dedicated, queueing
@@ -110,28 +112,129 @@ def test_load_and_bill_by_hand():
 
 
 def test_ways_lie_between_the_strictest_and_the_pool():
-    frame = isolation.softer(CASE, 40, 2.0).set_index("way")
-    own, pool = frame["accelerators"]["own replicas, own spares"], frame["accelerators"]["one pool"]
-    assert isolation.largest_apart(CASE, 40, 40) == own and isolation.largest_apart(CASE, 40, 0) == pool
-    assert pool <= frame["accelerators"]["own replicas, shared spares"] <= own
-    assert pool <= frame["accelerators"]["one pool, adapters of their own"] < own
-    n = isolation.most_apart(CASE, 40, 2.0)
-    assert isolation.largest_apart(CASE, 40, n) <= 2 * pool
-    assert all(isolation.largest_apart(CASE, 40, k) > 2 * pool for k in range(n + 1, 41))
-    at_work = frame["usd"]["own replicas, given back after work"] / frame["usd"]["own replicas, own spares"]
-    assert at_work == pytest.approx(50 / 168)
+    frame = isolation_ways.softer(CASE, 40, 2.0).set_index("way")
+    own, pool = (frame["accelerators"][way] for way in (isolation_ways.OWN, isolation_ways.POOL))
+    of = isolation.isolated(CASE, 40)
+    assert (own, pool) == (of.apart.accelerators, of.pool.accelerators)
+    for way in (isolation_ways.SHARED, isolation_ways.ADAPTERS):
+        assert pool <= frame["accelerators"][way] < own
+    assert frame["premium"][isolation_ways.OWN] == pytest.approx(own / pool)
+    assert (frame["low"] <= frame["premium"]).all() and (frame["premium"] <= frame["high"]).all()
+    of_check = isolation.premium(CASE, 40)
+    assert (frame["low"].iloc[0], frame["high"].iloc[0]) == pytest.approx((of_check.low, of_check.high))
+
+
+def test_the_largest_apart_by_hand():
+    """Fleets of their own for the largest, one by one, and a fleet for what is left with its own busiest hour."""
+    counts, each, able = isolation_ways.by_largest(CASE, 12), isolation.loads(CASE, 12), isolation.sizes(CASE)
+    for own in (0, 1, 5, 11, 12):
+        alone = sum(dedicated.fleet(able, load, target=CASE.target).accelerators for load in each[:own])
+        rest = each[own:]
+        left = dedicated.isolation(able, rest, target=CASE.target, coincidence=0.8).pool.accelerators if own < 12 else 0
+        assert counts[own] == alone + left
+    n = isolation_ways.most_apart(CASE, 100, 2.0)
+    counts = isolation_ways.by_largest(CASE, 100)
+    assert counts[n] <= 2 * counts[0] and (counts[n + 1 :] > 2 * counts[0]).all()
+    sure = isolation_ways.surely_apart(CASE, 100, 2.0)
+    ways = [lambda m=m, **change: isolation_ways.by_largest(CASE, 100, **change)[m] for m in (sure, sure + 1)]
+    ends = [isolation_ways.over_pool(CASE, 100, way).high for way in ways]
+    assert ends[0] <= 2 < ends[1]
+
+
+def test_shared_spares_by_the_binomial():
+    """Replicas of each group's own counted one by one, and the fewest more with which all are up by the binomial."""
+    found = []
+    for of in isolation.sizes(CASE):
+        most = [(n, n * float(dedicated.each_per_s(of, n)) * (1 + 1e-9)) for n in range(1, 200)]
+        n = sum(next(n for n, takes in most if takes >= load) for load in isolation.loads(CASE, 30))
+        spare = next(k for k in range(99) if binom.sf(n - 1, n + k, of.availability) >= CASE.target)
+        found.append(of.accelerators * (n + spare))
+    assert isolation_ways.shared_spares(CASE, 30) == min(*found, isolation.isolated(CASE, 30).apart.accelerators)
+
+
+SIDES = [{}, {"uneven": 0.0}, {"uneven": 2.0}, {"coincidence": 1.0}, {"analysts": 2e3}, {"analysts": 1e6}]
+
+
+@pytest.mark.parametrize("change", SIDES)
+@pytest.mark.parametrize("most", [1.5, 2.0, 4.0])
+def test_certain_groups_by_substitution(change, most):
+    """The number of the closed form put back into the full count, for each number up to it; and the same with a pool as one."""
+    case = replace(CASE, **change)
+    found = isolation.certain_groups(case, most)
+    tried = sorted({1, 2, found["groups"] // 2 + 1, found["groups"] - 1, found["groups"]} & set(range(1, found["groups"] + 1)))
+    for n in tried:
+        assert dedicated.premium(isolation.isolated(case, n)) <= most
+    if found["groups"] > 1:
+        n, x, pool, k = (found[name] for name in ("groups", "load", "pool", "spares"))
+        assert x + n * (1 + k) <= most * pool < x + (n + 1) * (1 + k)
+
+
+def test_certain_groups_by_hand():
+    """Twenty replicas of load, a pool of 18 with its spares, one spare each: 2 x 18 - 20 = 16 replicas left for 8 fleets."""
+    assert dedicated.certain_groups(load=20.0, pool=18, most=2.0, spares=1) == 8
+    assert dedicated.certain_groups(load=20.0, pool=8, most=2.0, spares=1) == 0
 
 
 def test_most_groups_is_the_last_within_the_premium():
     n = isolation.most_groups(CASE, 2.0)
     assert dedicated.premium(isolation.isolated(CASE, n)) <= 2 < dedicated.premium(isolation.isolated(CASE, n + 1))
+    line = isolation.contours(CASE, [2.0], [CASE.analysts]).iloc[0]
+    assert line["groups"] == n
+    sharing = isolation_ways.most_sharing(CASE, 2.0)
+    pools = [isolation.isolated(CASE, m).pool.accelerators for m in (sharing, sharing + 1)]
+    counts = [isolation_ways.shared_spares(CASE, m) for m in (sharing, sharing + 1)]
+    assert counts[0] <= 2 * pools[0] and counts[1] > 2 * pools[1] and sharing > n
+
+
+def test_ways_by_groups():
+    frame = isolation_ways.by_groups(CASE, [2, 30, 200], 2.0)
+    for row in frame.itertuples():
+        assert row.mixed <= 2 and row.shared <= row.own and row.low <= row.own <= row.high
+        assert row.own == pytest.approx(dedicated.premium(isolation.isolated(CASE, row.groups)))
+    harmonic = np.cumsum(1 / np.arange(1, 201))
+    assert frame["people"].iloc[2] == pytest.approx(harmonic[frame["largest"].iloc[2] - 1] / harmonic[-1])
+
+
+def test_cells_of_the_surface_join():
+    cells = isolation.edges("groups", [1, 4, 16])
+    assert cells["groups_from"].tolist() == [1, 2, 8] and cells["groups_to"].tolist() == [2, 8, 16]
+
+
+def waits(servers: int, load: float, n: int = 400_000) -> float:
+    """Share of simulated arrivals that wait: Poisson arrivals, exponential service of mean 1, one queue."""
+    rng = np.random.default_rng(1)
+    arrivals, service = np.cumsum(rng.exponential(1 / load, n)), rng.exponential(1.0, n)
+    free, waited = [0.0] * servers, 0
+    for at, takes in zip(arrivals, service, strict=True):
+        first = heapq.heappop(free)
+        waited += first > at
+        heapq.heappush(free, max(first, at) + takes)
+    return waited / n
+
+
+def test_waiting_beside_textbooks():
+    """Two Erlangs on three servers: 4 / 9; six on ten: about one in ten by the printed curves; Halfin and Whitt's beta for one
+    in ten: 1.42."""
+    assert queueing.erlang_c(servers=3, load=2.0) == pytest.approx(4 / 9)
+    assert queueing.erlang_c(servers=10, load=6.0) == pytest.approx(0.10, abs=5e-3)
+    assert queueing.margin(0.1) == pytest.approx(1.42, abs=5e-3)
+
+
+def test_square_root_premium_beside_a_simulation():
+    """Servers for four groups apart and for one pool by the rule: one more keeps the waits to one in ten, one fewer does not."""
+    beta, load, groups = queueing.margin(0.1), 40.0, 4
+    apart, pool = load / groups + beta * sqrt(load / groups), load + beta * sqrt(load)
+    assert dedicated.square_root_premium(groups=groups, slots_taken=load, beta=beta) == pytest.approx(groups * apart / pool)
+    for servers, offered in ((ceil(apart), load / groups), (ceil(pool), load)):
+        assert waits(servers + 1, offered) < 0.1 < waits(servers - 1, offered)
+        assert waits(servers, offered) == pytest.approx(queueing.erlang_c(servers=servers, load=offered), abs=0.01)
 
 
 def test_adapters_by_hand():
     """Llama 3.1 8B: 32 layers, 4,096 wide, 32 heads and 8 of the cache of 128, 14,336 inside the MLP; rank 16 in BF16."""
     layer = 16 * (2 * (4096 + 4096) + 2 * (4096 + 1024) + 3 * (4096 + 14336))
-    assert isolation.adapter_bytes(CASE) == 32 * layer * 2
-    none, many = (isolation.with_adapters(CASE, n, 1) for n in (1, 100))
+    assert isolation_ways.adapter_bytes(CASE) == 32 * layer * 2
+    none, many = (isolation_ways.with_adapters(CASE, n, 1) for n in (1, 100))
     assert many.slots < none.slots and np.all(many.decode_s[1:20] > none.decode_s[1:20])
 
 

@@ -1,31 +1,31 @@
-"""What it costs to give each group of users replicas of its own: the premium over one pool, what softens it, what a limit adds.
+"""What it costs to give each group of users replicas of its own: the premium over one pool, and what a limit adds.
 
 The load is analysts times requests an hour, at its busiest hour; groups have uneven shares of it (`fleet.dedicated`). All
 fleets keep the same limits and the same promise on failures. USD are rents of the accelerators, at the headline price.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pandas as pd
 
-from costpertoken.answers.sensitivity import with_constant
-from costpertoken.evidence import places
+from costpertoken.evidence import admissible
 from costpertoken.evidence.admissible import Figure
 from costpertoken.evidence.checks import jpmorgan as checks
-from costpertoken.evidence.scenario import placed, rent
+from costpertoken.evidence.scenario import rent
 from costpertoken.fleet import dedicated
 from costpertoken.fleet.dedicated import Isolation, Size
-from costpertoken.fleet.sites import spares
 from costpertoken.fleet.station import Station, at_flight, with_slots
 from costpertoken.fleet.steady import most_per_s, most_requests_per_s
 from costpertoken.model.records import InputError
 from costpertoken.model.units import HOUR_S, HOURS_PER_YEAR, KILO, MONTHS_PER_YEAR, MTOK
 
 HOURS_PER_MONTH = HOURS_PER_YEAR / MONTHS_PER_YEAR
-#: Working days of a week; most groups that `most_groups` tries; rank of an adapter and bytes of each of its numbers.
-WORKDAYS, MOST_GROUPS, RANK, ADAPTER_BYTES = 5, 1024, 16, 2
+#: The claim whose assumed inputs a study has where it states none; working days of a week; most groups that are tried.
+CLAIM, WORKDAYS, MOST_GROUPS = "jpm-isolation-cost", 5, 1024
+#: What isolation may cost, times one pool: the book's question, not the article's.
+LIMIT = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +60,9 @@ def scenario(case: Case, groups: int) -> dict:
     return {**{name: getattr(case, name) for name in names}, "groups": groups, **work(case)}
 
 
-def sizes(case: Case) -> list[Size]:
-    """The sizes of a replica that keep the limits; none where no replica does."""
-    return checks.sizes(case.model, case.accelerator, case.weights, **work(case))
+def sizes(case: Case, **change) -> list[Size]:
+    """The sizes of a replica that keep the limits; none where no replica does. change: as `checks.with_failures` takes it."""
+    return checks.sizes(case.model, case.accelerator, case.weights, **work(case), **change)
 
 
 def loosened(case: Case) -> tuple[Case, float]:
@@ -85,14 +85,21 @@ def loads(case: Case, groups: int) -> np.ndarray:
     return peak_per_s(case) * dedicated.shares(groups, case.uneven)
 
 
-def isolated(case: Case, groups: int) -> Isolation:
-    """A fleet for each group and one pool."""
-    return dedicated.isolation(sizes(case), loads(case, groups), target=case.target, coincidence=case.coincidence)
+def studied(analysts: float, **given) -> Case:
+    """A study of so many analysts: what is not given stands as the claim assumes it (data/claim_inputs.csv)."""
+    known = admissible.defaults(admissible.inputs(CLAIM))
+    names = {one.name for one in fields(Case)} & set(known)
+    return Case(**{**{name: known[name] for name in names}, "analysts": analysts, **given})
+
+
+def isolated(case: Case, groups: int, able: Sequence[Size] = ()) -> Isolation:
+    """A fleet for each group and one pool. able: `sizes` of the case, if they are at hand."""
+    return dedicated.isolation(able or sizes(case), loads(case, groups), target=case.target, coincidence=case.coincidence)
 
 
 def premium(case: Case, groups: int) -> Figure:
     """Accelerators apart over those of one pool, with the interval of its check."""
-    return checks.premium_interval(**scenario(case, groups))
+    return checks.isolation_premium(**scenario(case, groups))
 
 
 def month_usd(case: Case, accelerators) -> float:
@@ -107,104 +114,62 @@ def month_mtok(case: Case) -> float:
 
 
 def surface(case: Case, groups: Sequence[int], analysts: Sequence[float]) -> pd.DataFrame:
-    """The premium by groups and analysts: columns groups, analysts, premium, apart and pooled (accelerators)."""
+    """The premium by groups and analysts: columns groups, analysts, premium, apart and pooled (accelerators), spare (of
+    those of the groups)."""
     rows = []
     for users in analysts:
         for n in groups:
             of = isolated(replace(case, analysts=users), n)
             counts = {"apart": of.apart.accelerators, "pooled": of.pool.accelerators}
-            rows.append({"groups": n, "analysts": users, "premium": dedicated.premium(of), **counts})
-    return pd.DataFrame(rows)
+            spare = int(np.sum(of.apart.per_replica * of.apart.spares))
+            rows.append({"groups": n, "analysts": users, "premium": dedicated.premium(of), **counts, "spare": spare})
+    frame = pd.DataFrame(rows)
+    return frame.merge(edges("groups", groups)).merge(edges("analysts", analysts))
+
+
+def edges(name: str, values: Sequence[float]) -> pd.DataFrame:
+    """The cell of each of rising values: columns `name`, `name`_from and `name`_to, halfway to its neighbours by ratio."""
+    at = np.asarray(values, dtype=float)
+    between = np.concatenate([at[:1], np.sqrt(at[1:] * at[:-1]), at[-1:]])
+    return pd.DataFrame({name: values, f"{name}_from": between[:-1], f"{name}_to": between[1:]})
+
+
+def last_within(ratio: Callable[[int], float], most: float, *, low: int = 1, high: int = MOST_GROUPS) -> int:
+    """The last number from low, which is taken for granted, to high at which a ratio that rises with it is at most `most`."""
+    high += 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if ratio(middle) <= most else (low, middle)
+    return low
 
 
 def most_groups(case: Case, most: float) -> int:
     """How many groups can be apart at a premium of at most `most`, at most MOST_GROUPS, taking it to rise with their number."""
-    low, high = 1, MOST_GROUPS + 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if dedicated.premium(isolated(case, middle)) <= most else (low, middle)
-    return low
+    able = sizes(case)
+    return last_within(lambda n: dedicated.premium(isolated(case, n, able)), most)
 
 
-def shared_spares(case: Case, groups: int) -> int:
-    """Accelerators of replicas of each group's own, all of one size, with spare ones that any group may be given."""
-    found = []
-    for of in sizes(case):
-        n = int(dedicated.needed(of, loads(case, groups)).sum())
-        found.append(of.accelerators * (n + spares(n, of.availability, case.target)))
-    return min(found)
-
-
-def largest_apart(case: Case, groups: int, own: int) -> int:
-    """Accelerators of the `own` largest groups apart and one pool for all others."""
-    each, able = loads(case, groups), sizes(case)
-    apart = dedicated.fleet(able, each[:own], target=case.target).accelerators if own else 0
-    if own == groups:
-        return apart
-    rest = dedicated.isolation(able, each[own:], target=case.target, coincidence=case.coincidence)
-    return apart + rest.pool.accelerators
-
-
-def most_apart(case: Case, groups: int, most: float) -> int:
-    """How many of the largest groups can have their own while all together cost at most `most` times one pool."""
-    pool = isolated(case, groups).pool.accelerators
-    return max((own for own in range(groups + 1) if largest_apart(case, groups, own) <= most * pool), default=0)
-
-
-def adapter_bytes(case: Case) -> float:
-    """Bytes of one group's adapter: RANK rows and columns beside each matrix of attention and of a dense MLP."""
-    of = placed(case.model, case.accelerator, weights=case.weights).model
-    heads, kv = of.n_heads * of.head_dim, of.n_kv_heads * of.head_dim
-    mlp = 0 if of.n_experts else of.mlp_matrices * (of.d_model + of.d_ff)
-    return float(of.n_layers * RANK * (2 * (of.d_model + heads) + 2 * (of.d_model + kv) + mlp) * ADAPTER_BYTES)
-
-
-def with_adapters(case: Case, groups: int, tp: int) -> Station:
-    """A replica whose memory holds every group's adapter and whose steps read those of the groups in flight."""
-    at = placed(case.model, case.accelerator, weights=case.weights, tp=tp)
-    held = adapter_bytes(case) / tp
-    at = with_constant(at, reserve_bytes=at.efficiency.reserve_bytes + groups * held)
-    lengths = {"input_tokens": case.input_tokens, "output_tokens": case.output_tokens, "token_budget": checks.BUDGET}
-    made = checks.station(at, **lengths, input_cv=checks.LENGTH_CV, output_cv=checks.LENGTH_CV)
-    share = dedicated.shares(groups, case.uneven)
-    distinct = np.array([np.sum(1.0 - (1.0 - share) ** n) for n in made.flight])
-    read_s = distinct * held / (at.accelerator.memory_bytes_per_s * at.efficiency.weight_bandwidth)
-    return replace(made, decode_s=made.decode_s + read_s)
-
-
-def adapter_pool(case: Case, groups: int) -> int | None:
-    """Accelerators of one pool in which each group has an adapter of its own; None where no replica holds them in time."""
-    limits = {"ttft_s": case.ttft_ms / KILO, "tpot_s": case.tpot_ms / KILO, "share": checks.SHARE}
-    able = []
-    for tp in checks.degrees(case.model, case.accelerator, case.weights):
-        up = places.places(case.accelerator, tp)[0].availability
-        made = dedicated.size(with_adapters(case, groups, tp), accelerators=tp, availability=up, **limits)
-        able += [made] if made else []
-    at_once = dedicated.together(loads(case, groups), case.coincidence) * peak_per_s(case)
-    return dedicated.fleet(able, at_once, target=case.target).accelerators if able else None
-
-
-def softer(case: Case, groups: int, most: float) -> pd.DataFrame:
-    """Degrees of isolation from the strictest: columns way, accelerators (at the busiest hour), usd (a month), premium."""
-    of = isolated(case, groups)
-    own, pool = of.apart.accelerators, of.pool.accelerators
-    at_work = case.active_hours / 24 * WORKDAYS / 7
-    n = most_apart(case, groups, most)
-    held = {
-        "own replicas, own spares": (own, 1.0),
-        "own replicas, shared spares": (min(own, shared_spares(case, groups)), 1.0),
-        f"own for the largest {n}, a pool for the others": (largest_apart(case, groups, n) if 0 < n < groups else None, 1.0),
-        "one pool, adapters of their own": (adapter_pool(case, groups), 1.0),
-        "one pool": (pool, 1.0),
-        "own replicas, given back after work": (own, at_work),
-        "one pool, given back after work": (pool, at_work),
-    }
-    rows = [
-        {"way": way, "accelerators": gpus, "usd": month_usd(case, gpus * time), "premium": gpus * time / pool}
-        for way, (gpus, time) in held.items()
-        if gpus
-    ]
+def contours(case: Case, levels: Sequence[float], analysts: Sequence[float]) -> pd.DataFrame:
+    """Lines of equal premium: columns level, analysts, groups (the most at which the premium is at most the level)."""
+    at = [(level, users) for level in levels for users in analysts]
+    rows = [{"level": x, "analysts": users, "groups": most_groups(replace(case, analysts=users), x)} for x, users in at]
     return pd.DataFrame(rows)
+
+
+def certain_groups(case: Case, most: float) -> dict[str, float]:
+    """The closed form of `dedicated.certain_groups` for this load: groups (whole), load x, pool N, spares k of the largest
+    group. The pool is taken at its smallest, as many groups have it; k falls as groups grow in number, so it is put in anew."""
+    able, load = sizes(case), peak_per_s(case)
+    pool = dedicated.fleet(able, case.coincidence * load, target=case.target)
+    of = next(one for one in able if one.accelerators == pool.per_replica[0])
+    x, n, found = load / of.each_per_s[0], pool.needed[0] + pool.spares[0], 1
+    while True:
+        largest = dedicated.needed(of, load * dedicated.shares(found, case.uneven)[0])
+        k = int(dedicated.spare(of, largest, case.target))
+        more = int(min(max(1.0, dedicated.certain_groups(load=x, pool=n, most=most, spares=k)), MOST_GROUPS))
+        if more <= found:
+            return {"groups": found, "load": float(x), "pool": int(n), "spares": k, "per_replica": of.accelerators}
+        found = more
 
 
 def by_limit(case: Case, groups: int, limits_ms: Sequence[float]) -> pd.DataFrame:

@@ -146,3 +146,9 @@ def whole_premium(*, groups, load, spares: int = 0, pool_spares: int = 0):
     """The premium of whole replicas and spares alone: n (ceil(x / n) + k) / (ceil(x) + k'); load x in full replicas."""
     each, pool = np.ceil(np.divide(load, groups) - 1e-9), np.ceil(np.asarray(load, dtype=float) - 1e-9)
     return groups * (np.maximum(each, 1.0) + spares) / (np.maximum(pool, 1.0) + pool_spares)
+
+
+def certain_groups(*, load, pool, most, spares=0):
+    """So many groups, of whatever sizes, cost at most `most` times a pool of so many replicas: a fleet has less than one
+    replica and its spares more than its load, so n fleets at most x + n (1 + k). load x: of all, in replicas of one each."""
+    return np.maximum((most * np.asarray(pool, dtype=float) - load) / (1.0 + spares), 0.0)

@@ -1,5 +1,7 @@
 """Claims of the case study of JPMorgan: what isolation costs, what a strict limit costs, what so many users ask for."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -55,14 +57,18 @@ def bare_sizes(model, accelerator, weights, input_tokens, output_tokens, ttft_ms
     return tuple(one for one in found if one)
 
 
+def with_failures(bare, accelerator, *, faster: float = 1.0, failures: dict | None = None) -> list[dedicated.Size]:
+    """Sizes with the failures of a centre. faster: a factor of what each replica takes; failures: FAILURES changed."""
+    centres = [places.places(accelerator, one.accelerators, **(failures or {}))[0] for one in bare]
+    return [
+        replace(one, each_per_s=one.each_per_s * faster, availability=centre.availability)
+        for one, centre in zip(bare, centres, strict=True)
+    ]
+
+
 def sizes(model, accelerator, weights, *, faster: float = 1.0, failures: dict | None = None, **work) -> list[dedicated.Size]:
-    """The sizes with the failures of a centre. faster: a factor of what each replica takes; failures: FAILURES changed."""
-    out = []
-    for one in bare_sizes(model, accelerator, weights, **work):
-        up = places.places(accelerator, one.accelerators, **(failures or {}))[0].availability
-        fast = one.each_per_s * faster
-        out.append(dedicated.Size(accelerators=one.accelerators, each_per_s=fast, availability=up))
-    return out
+    """The sizes with the failures of a centre, changed as `with_failures` says."""
+    return with_failures(bare_sizes(model, accelerator, weights, **work), accelerator, faster=faster, failures=failures)
 
 
 def premium(
@@ -78,13 +84,10 @@ def premium(
     return dedicated.premium(dedicated.isolation(able, loads, target=target, coincidence=coincidence))
 
 
-def premium_interval(model, accelerator, weights, **scenario) -> Figure:
-    """The premium with the model's interval on what a replica takes and the ranges of failures and repairs."""
-
-    def at(**changed) -> float:
-        return premium(model, accelerator, weights, **{**scenario, **changed})
-
-    value, bands = at(), []
+def interval(answer: Callable[..., float], model, accelerator, weights) -> Figure:
+    """An answer that takes faster and failures, with the model's interval on what a replica takes and the ranges of failures
+    and repairs."""
+    value, bands = answer(), []
     if np.isnan(value):
         return Figure(np.nan, np.nan, np.nan)
     band = inverse(model_band(placed(model, accelerator, weights=weights), backlog=False))
@@ -92,7 +95,7 @@ def premium_interval(model, accelerator, weights, **scenario) -> Figure:
     moves = [[{"faster": end} for end in band if np.isfinite(end) and end > 0]]
     moves += [[{"failures": {name: end}} for end in ends[name]] for name in FAILURES if name in ends]
     for changes in moves:
-        moved = [at(**change) / value for change in changes]
+        moved = [answer(**change) / value for change in changes]
         bands.append((min(1.0, *moved), max(1.0, *moved)))
     return spread(value, *bands)
 
@@ -101,7 +104,7 @@ def premium_interval(model, accelerator, weights, **scenario) -> Figure:
 def isolation_premium(*, model, accelerator, weights, **scenario) -> Figure:
     """Accelerators of a fleet for each group, whole replicas and spares, over those of one pool with the same promises;
     interval: the model's, failures, repairs."""
-    return premium_interval(model, accelerator, weights, **scenario)
+    return interval(lambda **change: premium(model, accelerator, weights, **scenario, **change), model, accelerator, weights)
 
 
 @check("strict-latency-cost")
