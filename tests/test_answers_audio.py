@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import brentq
 
 from costpertoken import tables
 from costpertoken.answers import audio as answers
 from costpertoken.evidence import audio
+from costpertoken.model.audio import transcribe
 from costpertoken.model.records import InputError
 
 TEXT = {"tokens": 100.0, "output_cv": 0.4}
@@ -63,13 +65,43 @@ def test_fair_shares_multiply_to_the_whole():
 
 
 def test_a_bill_implies_what_makes_it_true():
-    found = answers.implied({"bill": 18_000.0}, audio_hours=5000, usd_per_hour=3.6, x_realtime=200).iloc[0]
-    assert found["usd_per_audio_hour"] == pytest.approx(3.6)
-    assert found["x_realtime"] == pytest.approx(1.0)
-    cost = audio.usd_per_audio_hour
-    assert 5000 * cost(usd_per_hour=3.6, x_realtime=found["x_realtime"]) == pytest.approx(18_000)
-    assert 5000 * cost(usd_per_hour=found["usd_per_hour"], x_realtime=200) == pytest.approx(18_000)
-    assert found["audio_hours"] * cost(usd_per_hour=3.6, x_realtime=200) == pytest.approx(18_000)
+    """Each of the four, put back into the cost of a day with the rest as it was, gives the bill."""
+    at = {"hours": 5000.0, "usd_per_hour": 3.6, "x_realtime": 200.0, "utilisation": 0.5}
+    found = answers.implied({"bill": 18_000.0}, audio_hours=5000, usd_per_hour=3.6, x_realtime={"bill": 200}, utilisation=0.5)
+    row = found.iloc[0]
+    assert row["usd_per_audio_hour"] == pytest.approx(3.6)
+    assert row["x_realtime"] == pytest.approx(1.0)
+
+    def day(hours, **given):
+        return hours * audio.usd_per_audio_hour(**given)
+
+    assert day(**at) == pytest.approx(180)
+    for name in ("usd_per_hour", "utilisation"):
+        assert day(**at | {name: row[name]}) == pytest.approx(18_000)
+    assert day(**at | {"hours": row["audio_hours"]}) == pytest.approx(18_000)
+    assert day(**at | {"x_realtime": row["x_realtime"], "utilisation": 1.0}) == pytest.approx(18_000)
+    searched = brentq(lambda x: day(**at | {"x_realtime": x, "utilisation": 1.0}) - 18_000, 0.01, 1000)
+    assert row["x_realtime"] == pytest.approx(searched)
+
+
+def test_models_side_by_side_by_another_route():
+    """Of 16 windows, hearing and writing are timed by the model alone; what does not fit has no speed."""
+    found = answers.speeds(["whisper-large-v3", "whisper-large-v3-turbo"], "a100-40gb-sxm", windows=16, tokens=100.0)
+    for row, model in zip(found.itertuples(), ("whisper-large-v3", "whisper-large-v3-turbo"), strict=True):
+        seconds = sum(one.step_s for one in transcribe(at(model=model), windows=16, tokens=100.0))
+        assert row.batch == pytest.approx(16 * 30 / seconds)
+        assert row.alone < row.batch < row.int8
+    assert answers.speeds(["whisper-large-v3"], "a100-40gb-sxm", windows=300, tokens=100.0)["int8"].isna().all()
+
+
+def test_a_waterfall_ends_at_its_ends():
+    found = answers.steps(at(), at("int8"), windows=16, **TEXT).set_index("step")["x_realtime"]
+    alone = audio.hear(at(), windows=1, schedule=audio.STATIC, fused=False, **TEXT).x_realtime
+    last = audio.hear(at("int8"), windows=16, tokens=100.0).x_realtime
+    assert found.iloc[0] == alone and found.iloc[-1] == last and list(found.index[-3:]) == list(answers.LEVERS)
+    assert found["INT8"] / found["a batch of 16"] == pytest.approx(
+        answers.composed(at(), at("int8"), windows=16, **TEXT).set_index("lever").at["INT8", "alone"])
+    assert len(answers.steps(at(), at("int8"), windows=1, **TEXT)) == 4
 
 
 def test_prices_are_of_an_hour_of_audio():

@@ -92,19 +92,42 @@ def composed(plain: Deployment, small: Deployment, **text) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def implied(bills: dict[str, float], *, audio_hours, usd_per_hour, x_realtime) -> pd.DataFrame:
+def speeds(model_ids: Sequence[str], accelerator_id: str, *, windows: int, **text) -> pd.DataFrame:
+    """A row a model: model, and seconds of audio a second of one window alone (alone), of so many in flight (batch), and of these
+    with INT8 (int8), all with fused attention and continuous batching; NaN where they do not fit. text: tokens."""
+    rows = []
+    for model_id in model_ids:
+        plain, small = (tables.deployment(model_id, accelerator_id, weights=weights) for weights in ("fp16", "int8"))
+        tried = {"alone": (plain, 1), "batch": (plain, windows), "int8": (small, windows)}
+        found = {name: audio.hear(at, windows=n, **text).x_realtime for name, (at, n) in tried.items()}
+        rows.append({"model": plain.model.name} | found)
+    return pd.DataFrame(rows)
+
+
+def steps(plain: Deployment, small: Deployment, *, windows: int, **text) -> pd.DataFrame:
+    """A row a step, each with all above it: step, x_realtime. One window at a time, a batch that starts and ends together, then
+    LEVERS in the article's order. text: tokens, output_cv."""
+    rows = {"one window at a time": speed_with((), plain, small, windows=1, **text)}
+    if windows > 1:
+        rows[f"a batch of {windows}"] = speed_with((), plain, small, windows=windows, **text)
+    for n, lever in enumerate(LEVERS, 1):
+        rows[lever] = speed_with(LEVERS[:n], plain, small, windows=windows, **text)
+    return pd.DataFrame({"step": list(rows), "x_realtime": list(rows.values())})
+
+
+def implied(bills: dict[str, float], *, audio_hours, usd_per_hour, x_realtime: dict[str, float], utilisation) -> pd.DataFrame:
     """A row a bill: usd_per_audio_hour, and the one thing that would make it true with the rest as it is: speed over all paid
-    time (x_realtime), the rent of an accelerator-hour (usd_per_hour), or the hours of audio a day (audio_hours)."""
+    time (x_realtime), the rent of an accelerator-hour (usd_per_hour), the hours of audio a day (audio_hours), or the share of
+    the paid time used (utilisation). x_realtime: of an accelerator at work, by bill."""
     if not audio_hours > 0:
         raise InputError(f"audio_hours is {audio_hours:g}; expected more than 0")
-    rows = [
-        {
-            "bill": name,
-            "usd_per_audio_hour": usd / audio_hours,
-            "x_realtime": audio.implied_x_realtime(usd_per_day=usd, audio_hours=audio_hours, usd_per_hour=usd_per_hour),
-            "usd_per_hour": usd / audio_hours * x_realtime,
-            "audio_hours": usd * x_realtime / usd_per_hour,
-        }
-        for name, usd in bills.items()
-    ]
+    rows = []
+    for name, usd in bills.items():
+        paid = x_realtime[name] * utilisation
+        needed = audio.implied_x_realtime(usd_per_day=usd, audio_hours=audio_hours, usd_per_hour=usd_per_hour)
+        rows.append(
+            {"bill": name, "usd_per_audio_hour": usd / audio_hours, "x_realtime": needed,
+             "usd_per_hour": usd / audio_hours * paid, "audio_hours": usd * paid / usd_per_hour,
+             "utilisation": needed / x_realtime[name]}
+        )  # fmt: skip
     return pd.DataFrame(rows)
