@@ -99,7 +99,7 @@ def test_a_waterfall_ends_at_its_ends():
     alone = audio.hear(at(), windows=1, schedule=audio.STATIC, fused=False, **TEXT).x_realtime
     last = audio.hear(at("int8"), windows=16, tokens=100.0).x_realtime
     assert found.iloc[0] == alone and found.iloc[-1] == last and list(found.index[-3:]) == list(answers.LEVERS)
-    assert found["INT8"] / found["a batch of 16"] == pytest.approx(
+    assert found["INT8"] / found["batch of 16"] == pytest.approx(
         answers.composed(at(), at("int8"), windows=16, **TEXT).set_index("lever").at["INT8", "alone"])
     assert len(answers.steps(at(), at("int8"), windows=1, **TEXT)) == 4
 
