@@ -5,8 +5,8 @@ import pytest
 from bookpress.mathml import lines_aligned, to_mathml
 from bookpress.numbers import collect, fill, headline
 from bookpress.project import PressError
+from bookpress.published import at_root
 from bookpress.reference import moved
-from bookpress.render import at_root
 from bookpress.stamp import digest, read_record, tree_digest, write_record
 
 NUMBERS = {

@@ -3,17 +3,16 @@
 import contextlib
 import filecmp
 import io
-import posixpath
 import re
 import shutil
 from pathlib import Path
 
 from bookpress.project import PressError, Project, data_date
+from bookpress.published import finish, site_url
 from bookpress.stamp import PRESS, digest, file_digest, tree_digest, write_atomic
 
 OUTLINE = re.compile(r"^(#+ .*|\(.+\)=|\s*:(?:label|name): .*|.*\{#.*)$", re.MULTILINE)
 LEFT_OUT = {".map", ".buildinfo", ".bak"}
-LINK = re.compile(r'\b(href|src|action|data-content_root)="([^"#?:]+)([#?][^"]*)?"')
 
 
 def outline(project: Project, names: list[str]) -> str:
@@ -32,6 +31,7 @@ def site_key(project: Project, names: list[str]) -> str:
         file_digest(project.root / "requirements.lock"),
         *(file_digest(project.stage / name) for name in ("_config.yml", "_toc.yml", "references.bib", "favicon.svg")),
         data_date(project),
+        site_url(),
         outline(project, names),
     )
 
@@ -51,8 +51,7 @@ def render(project: Project, names: list[str]) -> bool:
     (work / "site").unlink(missing_ok=True)
     _sphinx(project, work)
     write_atomic(work / "site", site.encode())
-    front = (work / "html" / f"{names[0]}.html").read_text("utf8")
-    write_atomic(work / "html" / "index.html", at_root(front, posixpath.dirname(names[0])).encode())
+    finish(project, work / "html", names)
     publish(work / "html", project.html)
     write_atomic(noted, whole.encode())
     return True
@@ -68,6 +67,7 @@ def _sphinx(project: Project, work: Path) -> None:
         "latex_individualpages": False,
         "nitpicky": True,
         "bookpress_data_date": data_date(project),
+        "html_baseurl": site_url(),
     }
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(log):
         result = build_sphinx(
@@ -84,16 +84,6 @@ def _sphinx(project: Project, work: Path) -> None:
     if result:
         text = re.sub(r"\x1b\[[0-9;]*m", "", log.getvalue()).replace(f"{project.stage}/", "").strip()
         raise PressError(f"the book did not render:\n{text or result}")
-
-
-def at_root(page: str, folder: str) -> str:
-    """A page of `folder` as it must read at the site's root: the front page is the door, not a redirection to it."""
-
-    def moved(link: re.Match) -> str:
-        path = posixpath.normpath(posixpath.join(folder, link[2])) + ("/" if link[2].endswith("/") else "")
-        return f'{link[1]}="{path}{link[3] or ""}"'
-
-    return LINK.sub(moved, page)
 
 
 def publish(source: Path, target: Path) -> None:

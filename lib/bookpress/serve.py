@@ -16,6 +16,18 @@ class _Quiet(SimpleHTTPRequestHandler):
         self.send_header("Cache-Control", "no-store")
         super().end_headers()
 
+    def send_error(self, code, message=None, explain=None) -> None:
+        """A page that is not there is answered as the published site answers it: with 404.html."""
+        page = Path(self.directory, "404.html")
+        if code != 404 or not page.is_file():
+            return super().send_error(code, message, explain)
+        self.send_response(code)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(page.read_bytes())
+        return None
+
 
 def serve_site(html: Path, port: int) -> None:
     """Serve a folder on 127.0.0.1 until interrupted; prints the address."""

@@ -5,6 +5,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from bookpress.mathml import visit_block, visit_inline
+from bookpress.published import NOT_FOUND, page_url
 from bookpress.stamp import write_atomic
 
 HERE = Path(__file__).parent
@@ -49,6 +50,15 @@ def _page(app, pagename, templatename, context, doctree) -> None:
         f'<meta name="edition" content="{app.config.bookpress_data_date}" />\n'
         f'<meta name="costpertoken" content="{version("costpertoken")}" />\n'
     )
+    base = app.config.html_baseurl
+    context["pageurl"] = page_url(base, pagename, app.config.root_doc) if base and doctree else None
+    for button in [item for group in context.get("header_buttons", []) for item in group.get("buttons", [])]:
+        if button.get("label") == "download-source-button":
+            button.update(text="Notebook", tooltip="The executed notebook, to run again")
+
+
+def _missing(app):
+    yield "404", {"title": "Not in the book", "body": NOT_FOUND.format(front=f"{app.config.root_doc}.html")}, "page.html"
 
 
 def setup(app) -> dict:
@@ -58,5 +68,6 @@ def setup(app) -> dict:
     app.add_html_math_renderer("mathml", (visit_inline, None), (visit_block, None))
     app.connect("config-inited", _footer)
     app.connect("builder-inited", _assets)
+    app.connect("html-collect-pages", _missing)
     app.connect("html-page-context", _page, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
