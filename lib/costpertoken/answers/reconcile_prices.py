@@ -1,0 +1,120 @@
+"""What API prices did, for a level of quality and for one model: cheapest standing prices, and falls a year with intervals."""
+
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from costpertoken import tables
+from costpertoken.evidence.sellers import NOT_BELIEVED
+from costpertoken.evidence.uncertain import LEVEL
+from costpertoken.model.transformer import parameters
+
+YEAR = pd.Timedelta(days=365.25)
+#: Keys that are no seller's list of one model: lists that are not believed or not their own (see evidence.sellers), names that
+#: point at another model over time, and small models distilled from the one they are named after.
+LEFT_OUT = ("hyperbolic/", "openrouter/", "-latest", "deepseek-r1-7b-qwen", "deepseek-r1-8b")
+#: The generations whose sizes are ranked against each other; a larger model of theirs is taken to be at least as good.
+FAMILIES = ("llama-3", "llama-4")
+#: Fewer changes than this make no fit.
+FEWEST = 3
+
+
+class Fall(NamedTuple):
+    """By what factor a price falls in a year, with its interval at LEVEL."""
+
+    value: float
+    low: float
+    high: float
+
+
+def history() -> pd.DataFrame:
+    """Dated list prices of data/api_price_history.csv: model_id, price_key, date, usd (per 10^6 tokens, input and output
+    averaged, as a16z does)."""
+    return _history(tables.data_dir()).copy()
+
+
+@cache
+def _history(folder: Path) -> pd.DataFrame:
+    rows = tables.read("api_price_history")
+    kept = (rows["effective_from"] != "") & ~rows["price_key"].isin(NOT_BELIEVED)
+    for mark in LEFT_OUT:
+        kept &= ~rows["price_key"].str.contains(mark, regex=False)
+    rows = rows[kept].assign(usd=lambda at: (at["input_usd_per_mtok"] + at["output_usd_per_mtok"]) / 2)
+    edition = tables.data_date()
+    rows = rows[(rows["usd"] > 0) & (rows["effective_from"] <= edition)]
+    dated = rows.assign(date=pd.to_datetime(rows["effective_from"]))
+    return dated[["model_id", "price_key", "date", "usd", "source"]].sort_values(["date", "price_key"], ignore_index=True)
+
+
+def at_least(smallest_id: str) -> list[str]:
+    """Ids of the models of FAMILIES with at least as many parameters as one of them: a level of quality."""
+    known = [name for name in tables.ids("models") if name.startswith(FAMILIES)]
+    sizes = {name: sum(parameters(tables.model(name)).values()) for name in known}
+    return [name for name in known if sizes[name] >= sizes[smallest_id]]
+
+
+def cheapest(rows: pd.DataFrame) -> pd.DataFrame:
+    """The cheapest standing price on each day on which some list changed: date, usd, price_key. A list stands until its next
+    price; one that was given up is not seen to go."""
+    wide = rows.pivot_table(index="date", columns="price_key", values="usd", aggfunc="last").sort_index().ffill()
+    return pd.DataFrame({"date": wide.index, "usd": wide.min(axis=1).to_numpy(), "price_key": wide.idxmin(axis=1).to_numpy()})
+
+
+def changes(steps: pd.DataFrame) -> pd.DataFrame:
+    """The days on which the cheapest price moved, the first and the last day of the record with them."""
+    moved = steps["usd"].ne(steps["usd"].shift())
+    moved.iloc[-1] = True
+    return steps[moved].reset_index(drop=True)
+
+
+def since(steps: pd.DataFrame, years: float) -> pd.DataFrame:
+    """The record's last years, with the price that stood when they began."""
+    start = steps["date"].iloc[-1] - years * YEAR
+    before, after = steps[steps["date"] <= start].tail(1).assign(date=start), steps[steps["date"] > start]
+    return pd.concat([before, after], ignore_index=True)
+
+
+def fitted(steps: pd.DataFrame) -> Fall:
+    """Yearly fall of a price by a straight line through its logarithm at its changes, with the interval of the slope; with
+    fewer than FEWEST changes the line from end to end, without an interval (NaN)."""
+    at = changes(steps)
+    years = ((at["date"] - at["date"].iloc[0]) / YEAR).to_numpy(dtype=float)
+    logs = np.log(at["usd"].to_numpy())
+    if len(at) < FEWEST:
+        return Fall(float(np.exp(-(logs[-1] - logs[0]) / years[-1])) if len(at) > 1 else float("nan"), np.nan, np.nan)
+    line = stats.linregress(years, logs)
+    wide = stats.t.ppf((1 + LEVEL) / 2, len(at) - 2) * line.stderr
+    return Fall(*(float(np.exp(-line.slope + side)) for side in (0.0, -wide, wide)))
+
+
+def fitted_line(steps: pd.DataFrame, dates: pd.DatetimeIndex) -> np.ndarray:
+    """USD of the fitted line on some days."""
+    at = changes(steps)
+    years = ((at["date"] - at["date"].iloc[0]) / YEAR).to_numpy(dtype=float)
+    slope, start = np.polyfit(years, np.log(at["usd"].to_numpy()), 1)
+    return np.exp(start + slope * ((dates - at["date"].iloc[0]) / YEAR).to_numpy(dtype=float))
+
+
+def by_model(rows: pd.DataFrame, years: float) -> pd.DataFrame:
+    """The cheapest list of each model with at least a year of record within the last years: model_id, first, last (USD per
+    10^6 tokens), years, factor (fall a year, end to end)."""
+    out = []
+    for name, own in rows.groupby("model_id"):
+        steps = since(cheapest(own), years)
+        length = (steps["date"].iloc[-1] - steps["date"].iloc[0]) / YEAR
+        if length >= 1:
+            ends = {"first": steps["usd"].iloc[0], "last": steps["usd"].iloc[-1]}
+            out.append({"model_id": name, **ends, "years": length, "factor": (ends["first"] / ends["last"]) ** (1 / length)})
+    return pd.DataFrame(out).sort_values("factor", ascending=False, ignore_index=True)
+
+
+def repriced(rows: pd.DataFrame, years: float) -> tuple[int, int]:
+    """(lists that moved, all lists) of those that were first seen in the last years of the record, a year before its end."""
+    end = rows["date"].max()
+    old = rows.groupby("price_key").agg(first=("date", "min"), n=("usd", "nunique"))
+    old = old[(old["first"] <= end - YEAR) & (old["first"] > end - years * YEAR)]
+    return int((old["n"] > 1).sum()), len(old)
