@@ -29,12 +29,17 @@ class _Quiet(SimpleHTTPRequestHandler):
         return None
 
 
+def server_of(html: Path, port: int = 0) -> ThreadingHTTPServer:
+    """A server of this folder on 127.0.0.1, not yet started; port 0 takes a free one."""
+    return ThreadingHTTPServer(("127.0.0.1", port), partial(_Quiet, directory=str(html)))
+
+
 def serve_site(html: Path, port: int) -> None:
     """Serve a folder on 127.0.0.1 until interrupted; prints the address."""
     if not (html / "index.html").is_file():
         raise PressError("there is no site yet: run `make book` first")
     try:
-        server = ThreadingHTTPServer(("127.0.0.1", port), partial(_Quiet, directory=str(html)))
+        server = server_of(html, port)
     except OSError as error:
         raise PressError(f"port {port} cannot be used: {error.strerror}; give another with PORT=") from None
     print(f"http://127.0.0.1:{server.server_address[1]}/", flush=True)
