@@ -177,6 +177,24 @@ def test_months_of_lifetimes_agree_with_the_month():
     assert talk.bytes_per_token(one, "llama-3.1-70b") == 2 * 80 * 8 * 128  # keys and values, 80 layers, 8 heads, a byte each
 
 
+def test_histories_found_again_are_copied_in_the_busiest_hour():
+    """Ten turns of 130 tokens: 45 histories of 130 tokens a conversation, nine in ten of them found, at twice the mean load."""
+    one = service()
+    per_token = 0.55 * 2 * 80 * 8 * 128 + 0.5 * 2 * 32 * 8 * 128
+    assert talk.mean_bytes_per_token(one) == pytest.approx(per_token)
+    assert talk.found_bytes_per_s(one) == pytest.approx(2 * 1e6 / 86400 * 0.9 * 45 * 130 * per_token)
+    assert talk.found_bytes_per_s(replace(one, returned=0.0)) == pytest.approx(0, abs=1e-3)
+
+
+def test_levers_over_turns_are_those_of_the_month():
+    one = service()
+    found = talk.by_turns(one, [3, 10]).set_index(["turns", "lever"])["factor"]
+    months = [talk.month_usd(one, some, whole=False) for some in ((), talk.levers(one))]
+    assert found[10].prod() == pytest.approx(months[0] / months[1])
+    assert found[10, "prefix caching"] > found[3, "prefix caching"] > 1
+    assert talk.by_turns(replace(one, ttft_s=1e-6), [3]).empty
+
+
 def test_sellers_bill_the_turns_of_a_conversation():
     one = service()
     asked = bills.hosted(one, "llama-3.1-70b", cached=False)

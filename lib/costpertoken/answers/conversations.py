@@ -123,10 +123,11 @@ def month_usd(of: Service, pulled, *, slower: float = 1.0, whole: bool = True) -
     return conversations.usd_per_month(n_accelerators(of, pulled, slower=slower, whole=whole), of.usd_per_hour)
 
 
-def months_usd(of: Service) -> dict[frozenset[str], float]:
+def months_usd(of: Service, *, whole: bool = True) -> dict[frozenset[str], float]:
     """USD a month with every subset of the levers."""
     names = levers(of)
-    return {frozenset(some): month_usd(of, some) for n in range(len(names) + 1) for some in combinations(names, n)}
+    subsets = (some for n in range(len(names) + 1) for some in combinations(names, n))
+    return {frozenset(some): month_usd(of, some, whole=whole) for some in subsets}
 
 
 def feasible(of: Service) -> tuple[Service, float, dict[frozenset[str], float]]:
@@ -179,12 +180,35 @@ def by_turn(of: Conversation, *, returned: float) -> pd.DataFrame:
     return pd.concat([pd.DataFrame({"turn": turn, "what": name, "tokens": n}) for name, n in parts.items()], ignore_index=True)
 
 
+def by_turns(of: Service, turns) -> pd.DataFrame:
+    """turns, lever, factor: what a month is divided by, in the mean over all orders, with other numbers of turns and parts of
+    replicas; without those that no fleet serves within the limits."""
+    rows = []
+    for n in turns:
+        other = replace(of, of=replace(of.of, turns=int(n)))
+        usd = months_usd(other, whole=False)
+        if not np.isnan(list(usd.values())).any():
+            rows += [(int(n), row.words, row.shapley) for row in shares(other, usd).itertuples()]
+    return pd.DataFrame(rows, columns=["turns", "lever", "factor"])
+
+
 def held_bytes(of: Service, *, gap_s: float, lifetime_s: float) -> float:
     """Bytes of cache that wait for their next turn, in the mean, on both models."""
     waiting = {"conversations_per_s": of.per_day / DAY_S, "gap_s": gap_s, "lifetime_s": lifetime_s}
-    tokens = conversations.held_tokens(of.of, **waiting)
+    return mean_bytes_per_token(of) * conversations.held_tokens(of.of, **waiting)
+
+
+def found_bytes_per_s(of: Service) -> float:
+    """Bytes a second of the histories that are found again in the busiest hour, on both models: what a second store would copy
+    back if nothing were still at hand."""
+    histories = totals(of.of, returned=of.returned)["found"] - int(of.of.turns) * of.of.system_tokens
+    return of.peak_to_mean * of.per_day / DAY_S * histories * mean_bytes_per_token(of)
+
+
+def mean_bytes_per_token(of: Service) -> float:
+    """Bytes of cache of a token, of each model as often as it is asked."""
     asked = zip(conversations.pool_shares(routed=of.routed, escalated=of.escalated), (of.large_id, of.small_id), strict=True)
-    return sum(share * tokens * bytes_per_token(of, model_id) for share, model_id in asked)
+    return sum(share * bytes_per_token(of, model_id) for share, model_id in asked)
 
 
 def bytes_per_token(of: Service, model_id: str) -> float:
@@ -194,7 +218,7 @@ def bytes_per_token(of: Service, model_id: str) -> float:
 
 def by_lifetime(of: Service, *, gap_s: float, lifetimes_s) -> pd.DataFrame:
     """What holding histories longer finds, takes and saves: lifetime_s, found (per cent of the prompts' tokens), held_tb, gb an
-    accelerator of that fleet, usd a conversation."""
+    accelerator of that fleet, gb_s an accelerator that are found in the busiest hour, n accelerators, usd a conversation."""
     rows = []
     for lifetime_s in lifetimes_s:
         other = replace(of, returned=conversations.returned_share(gap_s=gap_s, lifetime_s=lifetime_s))
@@ -202,7 +226,7 @@ def by_lifetime(of: Service, *, gap_s: float, lifetimes_s) -> pd.DataFrame:
         held = held_bytes(other, gap_s=gap_s, lifetime_s=lifetime_s)
         usd = per_conversation(other, conversations.usd_per_month(n, of.usd_per_hour))
         rows.append({"lifetime_s": lifetime_s, "found": 100 * one["found"] / one["input"], "held_tb": held / TERA,
-                     "gb": held / n / GIGA, "n": n, "usd": usd})  # fmt: skip
+                     "gb": held / n / GIGA, "gb_s": found_bytes_per_s(other) / n / GIGA, "n": n, "usd": usd})  # fmt: skip
     return pd.DataFrame(rows)
 
 

@@ -80,7 +80,7 @@ def returned_share(*, gap_s: float, lifetime_s: float) -> float:
     """Chance that a next turn comes before its history is dropped; gaps are exponential with mean gap_s."""
     check_range("gap_s", gap_s, exclusive=True)
     check_range("lifetime_s", lifetime_s)
-    return float(-np.expm1(-lifetime_s / gap_s))
+    return float(0.0 - np.expm1(-lifetime_s / gap_s))
 
 
 def held_tokens(of: Conversation, *, conversations_per_s: float, gap_s: float, lifetime_s: float) -> float:
