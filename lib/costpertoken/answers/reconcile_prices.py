@@ -60,7 +60,8 @@ def at_least(smallest_id: str) -> list[str]:
 def cheapest(rows: pd.DataFrame) -> pd.DataFrame:
     """The cheapest standing price on each day on which some list changed: date, usd, price_key. A list stands until its next
     price; one that was given up is not seen to go."""
-    wide = rows.pivot_table(index="date", columns="price_key", values="usd", aggfunc="last").sort_index().ffill()
+    last = rows.drop_duplicates(["date", "price_key"], keep="last")
+    wide = last.pivot(index="date", columns="price_key", values="usd").sort_index().ffill()
     return pd.DataFrame({"date": wide.index, "usd": wide.min(axis=1).to_numpy(), "price_key": wide.idxmin(axis=1).to_numpy()})
 
 
@@ -102,8 +103,10 @@ def fitted_line(steps: pd.DataFrame, dates: pd.DatetimeIndex) -> np.ndarray:
 def by_model(rows: pd.DataFrame, years: float) -> pd.DataFrame:
     """The cheapest list of each model with at least a year of record within the last years: model_id, first, last (USD per
     10^6 tokens), years, factor (fall a year, end to end)."""
+    dates = rows.groupby("model_id")["date"]
+    long = dates.transform("max") - dates.transform("min") >= YEAR
     out = []
-    for name, own in rows.groupby("model_id"):
+    for name, own in rows[long].groupby("model_id"):
         steps = since(cheapest(own), years)
         length = (steps["date"].iloc[-1] - steps["date"].iloc[0]) / YEAR
         if length >= 1:
