@@ -76,7 +76,7 @@ def broken(name: str, old: str, new: str) -> str:
 
 def audited(folder: Path) -> list[tuple[str, str]]:
     """(workflow, finding) of zizmor at its most pedantic, without any request."""
-    options = "--offline --no-config --persona=auditor --strict-collection --format=json".split()
+    options = ["--offline", "--no-config", "--persona=auditor", "--strict-collection", "--format=json"]
     done = subprocess.run([TOOLS / "zizmor", *options, folder], capture_output=True, text=True, timeout=60)
     assert done.returncode in (0, 11, 12, 13, 14), done.stderr  # above 10: the worst finding's severity
     found = json.loads(done.stdout)
