@@ -16,7 +16,6 @@ from costpertoken.evidence.admissible import Figure
 from costpertoken.evidence.checks import jpmorgan as checks
 from costpertoken.evidence.scenario import placed
 from costpertoken.fleet import dedicated
-from costpertoken.fleet.sites import spares
 from costpertoken.fleet.station import Station
 from costpertoken.model.units import KILO
 
@@ -31,7 +30,7 @@ def shared_spares(case: Case, groups: int, **change) -> int:
     found = [isolation.isolated(case, groups, isolation.sizes(case, **change)).apart.accelerators]
     for of in isolation.sizes(case, **change):
         n = int(dedicated.needed(of, isolation.loads(case, groups)).sum())
-        found.append(of.accelerators * (n + spares(n, of.availability, case.target)))
+        found.append(of.accelerators * (n + dedicated.spares(n, of.availability, case.target)))
     return min(found)
 
 
@@ -91,10 +90,11 @@ def ways(case: Case, groups: int, own: int) -> dict[str, Callable[..., int]]:
     """Degrees of isolation from the strictest: their accelerators as functions of a change. own: the largest groups of the
     mixed way, which is left out where they are none or all; adapters are left out where no replica holds them in time."""
     bare = adapter_sizes(case, groups)
+    few = "the largest" if own == 1 else f"the largest {own}"
     found = {
         OWN: lambda **change: by_largest(case, groups, **change)[-1],
         SHARED: lambda **change: shared_spares(case, groups, **change),
-        f"own for the largest {own}, a pool for the others": lambda **change: by_largest(case, groups, **change)[own],
+        f"own for {few}, a pool for the others": lambda **change: by_largest(case, groups, **change)[own],
         ADAPTERS: lambda **change: pooled(case, groups, checks.with_failures(bare, case.accelerator, **change)),
         POOL: lambda **change: pooled(case, groups, isolation.sizes(case, **change)),
     }
