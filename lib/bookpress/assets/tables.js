@@ -193,11 +193,12 @@
     const row = (one) => made("tr", columns[one.cells.length - 1] === "shelf life" && one.cells.at(-1) === "past" ? { class: "past" } : {}, ...one.cells.map(cell));
     const drawn = (_, seen) => body.replaceChildren(...seen.map(row));
     heads.forEach((head, column) => (numeric[column] && column ? head.classList.add("num") : long[column] && head.classList.add("long")));
+    // Worth a choice: words that come again, few and short enough for a list.
     const chosen = columns.flatMap((_, column) => {
-      const kinds = new Set(rows.slice(0, 4000).map(({ cells }) => cells[column]));
-      return !numeric[column] && kinds.size > 1 && kinds.size <= MOST_CHOICES ? [column] : [];
+      const kinds = new Set(numeric[column] || long[column] ? [] : rows.map(({ cells }) => cells[column]));
+      return kinds.size > 1 && kinds.size <= Math.min(MOST_CHOICES, rows.length / 2) ? [column] : [];
     });
-    const title = `${name}: ${rows.length} rows`;
+    const title = `${name}: ${rows.length.toLocaleString("en")} rows`;
     const region = made("div", { class: "table-scroll table-rows", role: "region", tabindex: "0", "aria-label": title });
     region.append(made("table", {}, made("caption", {}, made("span", {}, title)), made("thead", {}, made("tr", {}, ...heads)), body));
     const save = made("a", { href: file, download: "" }, `Download ${name}.csv`);
@@ -231,7 +232,7 @@
         told.textContent = `The rows of ${name} lie in ${name}.js, which is not beside this page`;
       }
     });
-    listing.after(made("div", { class: "table-tools table-choice" }, made("label", {}, "Open a table ", choice), told), place);
+    listing.before(made("div", { class: "table-tools table-choice" }, made("label", {}, "Open a table ", choice), told), place);
   }
 
   const start = () => {
