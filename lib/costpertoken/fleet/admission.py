@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from costpertoken.fleet.compiled import compiled
+from costpertoken.fleet.compiled import part
 from costpertoken.fleet.queues import leave, take, unlink
 from costpertoken.fleet.state import (
     ADMISSIONS,
@@ -43,13 +43,13 @@ from costpertoken.fleet.state import (
 )
 
 
-@compiled
+@part
 def blocks(tokens, rules):
     """Blocks that hold so many tokens."""
     return -(-tokens // rules.block_tokens)
 
 
-@compiled
+@part
 def head(s):
     """The request whose turn it is: one that was sent back, else the next that has come; -1 if none."""
     if s.n[BACK]:
@@ -61,7 +61,7 @@ def head(s):
     return -1
 
 
-@compiled
+@part
 def admit(s, rules):
     """Bring in the request whose turn it is, if there is a slot and room for its prompt."""
     who = head(s)
@@ -85,7 +85,7 @@ def admit(s, rules):
     return True
 
 
-@compiled
+@part
 def compact(s):
     """Drop what is stale from the order of admission."""
     kept = 0
@@ -97,7 +97,7 @@ def compact(s):
     s.n[STACK] = kept
 
 
-@compiled
+@part
 def place(s, rules, who):
     """Take the memory that a request needs to come in, its cached prefix counted as there; False if it is not free."""
     s.r[who, FILLED], s.r[who, HELD], s.r[who, TARGET] = 0, 0, s.r[who, PROMPT] + s.r[who, MADE]
@@ -120,13 +120,13 @@ def place(s, rules, who):
     return True
 
 
-@compiled
+@part
 def own_blocks(s, rules, who):
     """Whole prefix blocks of a prompt."""
     return min(s.r[who, ENDS] - s.r[who, STARTS], s.r[who, PROMPT] // rules.prefix_tokens)
 
 
-@compiled
+@part
 def resident(s, rules, who):
     """(leading blocks of the prompt that are in the cache, how many of them nobody uses)."""
     found, idle = 0, 0
@@ -139,7 +139,7 @@ def resident(s, rules, who):
     return found, idle
 
 
-@compiled
+@part
 def keep_prefix(s, rules, who):
     """A computed prompt's blocks can be used by others; a copy of one that is there already is freed."""
     if rules.prefix_units == 0:
@@ -156,7 +156,7 @@ def keep_prefix(s, rules, who):
         s.r[who, HELD] += 1
 
 
-@compiled
+@part
 def give_up(s, rules, who):
     """Leave the engine: what was private is free, prefixes stay until their room is needed."""
     grown = s.n[STEPS] - s.r[who, ENTERED] if s.r[who, AT] == ANSWERING else 0
@@ -168,7 +168,7 @@ def give_up(s, rules, who):
         leave(s, s.ids[s.r[who, STARTS] + j], rules.prefix_units)
 
 
-@compiled
+@part
 def newest(s):
     """The request admitted last of those that run; what is stale on top of the stack is dropped."""
     while True:
@@ -178,7 +178,7 @@ def newest(s):
             return who
 
 
-@compiled
+@part
 def send_back(s, rules, looks):
     """Preempt the newest: its blocks are freed; its prompt and the answer so far will be computed again."""
     who = newest(s)
@@ -194,7 +194,7 @@ def send_back(s, rules, looks):
     s.n[BACK] += 1
 
 
-@compiled
+@part
 def stop(s, rules, looks, who):
     """Out of the decoding sequences."""
     context = s.r[who, FILLED] + s.n[STEPS] - s.r[who, ENTERED]

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from costpertoken.fleet.compiled import compiled
+from costpertoken.fleet.compiled import compiled, part
 from costpertoken.fleet.loop import look, sample, windowed
+from costpertoken.fleet.queues import pop, push
 from costpertoken.fleet.state import (
     ADMITTED,
     ANSWER,
@@ -14,6 +15,7 @@ from costpertoken.fleet.state import (
     FIRST,
     FORMED,
     FREE,
+    HEAP,
     NEXT,
     NOW,
     PROMPT,
@@ -33,14 +35,14 @@ def run(s, rules, looks, window_s, slots):
         if at == s.f.shape[0]:
             return
         s.x[NOW] = max(s.x[NOW], opened(s, slots, at, window_s))
-        size, at = form(s, rules, at, batch)
+        size, at, longest = form(s, rules, at, batch)
         s.n[NEXT] = at
-        fill(s, rules, looks, batch[:size])
+        fill(s, rules, looks, batch[:size], longest)
         decode(s, rules, looks, batch[:size])
         s.n[RUNNING], s.n[FREE] = 0, rules.units
 
 
-@compiled
+@part
 def opened(s, slots, at, window_s):
     """When a batch that begins with a request may start: full, or the window after its arrival, whichever is first."""
     waits, size = s.f[at, ARRIVAL] + window_s, 0
@@ -53,7 +55,7 @@ def opened(s, slots, at, window_s):
     return waits
 
 
-@compiled
+@part
 def stretch(s, rules, batch, longest):
     """Blocks of a batch: a reserved stretch each, else each prompt with the longest answer."""
     if rules.reserved:
@@ -64,9 +66,9 @@ def stretch(s, rules, batch, longest):
     return held
 
 
-@compiled
+@part
 def form(s, rules, at, batch):
-    """(size, next request) of a batch of those that have come, in order, as many as slots and memory take."""
+    """(size, next request, longest answer) of a batch of those that have come, in order, as many as slots and memory take."""
     size, longest = 0, 0
     while at < s.f.shape[0] and size < rules.max_batch and s.f[at, ARRIVAL] <= s.x[NOW]:
         if s.r[at, REFUSED] == 0:
@@ -76,51 +78,49 @@ def form(s, rules, at, batch):
             size, longest = size + 1, tried
             s.f[at, ADMITTED] = s.x[NOW]
         at += 1
-    return size, at
+    return size, at, longest
 
 
-@compiled
-def fill(s, rules, looks, batch):
+@part
+def fill(s, rules, looks, batch, longest):
     """All prompts in one step, which makes each one's first token; the memory of the whole batch is taken."""
-    tokens, pairs = 0, 0.0
+    pairs, s.n[RUNNING], s.n[CONTEXT] = 0.0, batch.size, 0
     for who in batch:
-        tokens += s.r[who, PROMPT]
+        s.n[CONTEXT] += s.r[who, PROMPT]
         pairs += s.r[who, PROMPT] * windowed(0.5 * s.r[who, PROMPT], looks)
-    seconds = look(looks.token_s, tokens) + look(looks.decode_s, 0) + looks.pair_s * pairs
+    seconds = look(looks.token_s, s.n[CONTEXT]) + looks.decode_s[0] + looks.pair_s * pairs
     s.x[NOW] += seconds
     s.x[BUSY] += seconds
-    s.f[batch, FIRST] = s.x[NOW]
-    s.n[RUNNING], s.n[CONTEXT] = batch.size, tokens
-    s.n[FREE] = rules.units - stretch(s, rules, batch, np.max(s.r[batch, ANSWER]))
+    for who in batch:
+        s.f[who, FIRST] = s.x[NOW]
+    s.n[FREE] = rules.units - stretch(s, rules, batch, longest)
     sample(s, rules, seconds)
 
 
-@compiled
+@part
 def decode(s, rules, looks, batch):
     """Steps to the longest answer, every slot computed in each; an answer is out with its own last token."""
-    size, order = batch.size, batch[np.argsort(s.r[batch, ANSWER])]
+    size, context, made = batch.size, s.n[CONTEXT], 1
+    for who in batch:
+        s.n[HEAP] = push(s.heap, s.n[HEAP], s.r[who, ANSWER], who)
     fixed = look(looks.token_s, size) + look(looks.decode_s, size)
-    done, context = 0, np.sum(s.r[batch, PROMPT])
-    for made in range(1, s.r[order[-1], ANSWER] + 1):
-        while done < size and s.r[order[done], ANSWER] == made:
-            s.f[order[done], FINISH] = s.x[NOW]
-            done += 1
-        if done == size:
+    while True:
+        while s.n[HEAP] and s.heap[0, 0] == made:
+            s.n[HEAP], who = pop(s.heap, s.n[HEAP])
+            s.f[who, FINISH] = s.x[NOW]
+        if s.n[HEAP] == 0:
             return
         held = float(context)
         if looks.window_share:
-            held = np.sum(windowed_all(s.r[batch, PROMPT] + made - 1, looks))
+            held = 0.0
+            for who in batch:
+                held += windowed(float(s.r[who, PROMPT] + made - 1), looks)
         seconds = fixed + looks.cache_s * held
         s.x[NOW] += seconds
         s.x[BUSY] += seconds
-        s.x[SLOT] += seconds * (size - done)
+        s.x[SLOT] += seconds * s.n[HEAP]
         s.x[FORMED] += seconds * size
-        s.n[CONTEXT] += size - done
+        s.n[CONTEXT] += s.n[HEAP]
         context += size
+        made += 1
         sample(s, rules, seconds)
-
-
-@compiled
-def windowed_all(tokens, looks):
-    """`windowed` of many."""
-    return (1.0 - looks.window_share) * tokens + looks.window_share * np.minimum(tokens, looks.window)

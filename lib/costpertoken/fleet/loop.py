@@ -6,7 +6,7 @@ A step costs the same whatever the batch: answers that end wait in a heap by ste
 import numpy as np
 
 from costpertoken.fleet.admission import admit, give_up, keep_prefix, send_back, stop
-from costpertoken.fleet.compiled import compiled
+from costpertoken.fleet.compiled import compiled, part
 from costpertoken.fleet.queues import pop, push, take
 from costpertoken.fleet.state import (
     ANSWER,
@@ -51,9 +51,9 @@ from costpertoken.fleet.state import (
 def run(s, rules, looks):
     """Serve every request that is not refused."""
     while True:
-        tokens, pairs = 0, 0.0
+        tokens, pairs, preempted = 0, 0.0, False
         if rules.apart:
-            tokens, pairs = prompts(s, rules, looks, True)
+            tokens, pairs = prompts(s, rules, looks, not preempted)
         if tokens == 0:
             preempted = grow(s, rules, looks)
             if not rules.apart:
@@ -73,7 +73,7 @@ def run(s, rules, looks):
         sample(s, rules, seconds)
 
 
-@compiled
+@part
 def come(s):
     """Let the clock go to the next arrival; False where none is left."""
     while s.n[NEXT] < s.f.shape[0] and s.r[s.n[NEXT], REFUSED]:
@@ -84,7 +84,7 @@ def come(s):
     return True
 
 
-@compiled
+@part
 def look(table, at):
     """A table's value; beyond its end in the straight line of its last two."""
     last = table.size - 1
@@ -93,13 +93,13 @@ def look(table, at):
     return table[last] + (at - last) * (table[last] - table[last - 1])
 
 
-@compiled
+@part
 def windowed(tokens, looks):
     """Tokens that a mean layer holds or looks back on."""
     return (1.0 - looks.window_share) * tokens + looks.window_share * min(tokens, looks.window)
 
 
-@compiled
+@part
 def step_seconds(s, looks, decoding, tokens, pairs):
     """Seconds of a step."""
     held = 0.0
@@ -109,7 +109,7 @@ def step_seconds(s, looks, decoding, tokens, pairs):
     return fixed + looks.cache_s * held + looks.pair_s * pairs
 
 
-@compiled
+@part
 def grow(s, rules, looks):
     """A block more for each sequence whose last one is full; where none is free, the newest are sent back first."""
     if rules.reserved or s.n[DECODING] == 0:
@@ -121,7 +121,7 @@ def grow(s, rules, looks):
     return preempted
 
 
-@compiled
+@part
 def prompts(s, rules, looks, admitting):
     """(tokens, pairs) of the prompt pieces of this step: those in progress first, then who may come in."""
     left = rules.budget - s.n[DECODING] if rules.budget else 2**60
@@ -138,7 +138,7 @@ def prompts(s, rules, looks, admitting):
     return tokens, pairs
 
 
-@compiled
+@part
 def answer(s, rules, looks):
     """Every decoding sequence has one token more; those whose last it was are done."""
     s.n[STEPS] += 1
@@ -157,14 +157,14 @@ def answer(s, rules, looks):
             end(s, rules, who)
 
 
-@compiled
+@part
 def end(s, rules, who):
     """The last token is out."""
     s.r[who, MADE], s.f[who, FINISH] = s.r[who, ANSWER], s.x[NOW]
     give_up(s, rules, who)
 
 
-@compiled
+@part
 def arrive(s, rules, looks):
     """Prompts that are done have their first token, and are kept for others where prefixes are."""
     while s.n[FILL_FROM] != s.n[FILL_TO]:
@@ -182,7 +182,7 @@ def arrive(s, rules, looks):
             enter(s, rules, looks, who)
 
 
-@compiled
+@part
 def enter(s, rules, looks, who):
     """Among the decoding sequences, with the token of its prompt made."""
     filled, now = s.r[who, FILLED], s.n[STEPS]
@@ -200,7 +200,7 @@ def enter(s, rules, looks, who):
         s.n[CROSS] = push(s.cross, s.n[CROSS], now + looks.window - filled, who)
 
 
-@compiled
+@part
 def purge(s, looks):
     """Drop from both heaps what was sent back since; what is left keeps its order."""
     size, s.n[HEAP] = s.n[HEAP], 0
@@ -213,7 +213,7 @@ def purge(s, looks):
             s.n[CROSS] = push(s.cross, s.n[CROSS], step, who)
 
 
-@compiled
+@part
 def sample(s, rules, seconds):
     """A row of the timeline every so many steps; full, every second row goes and the steps between double."""
     s.n[ITERATIONS] += 1
@@ -222,7 +222,9 @@ def sample(s, rules, seconds):
     if s.n[ITERATIONS] % s.n[STRIDE]:
         return
     if s.n[SAMPLES] == MOST_SAMPLES:
-        s.samples[: MOST_SAMPLES // 2] = s.samples[1::2].copy()
+        for kept in range(MOST_SAMPLES // 2):
+            for column in range(s.samples.shape[1]):
+                s.samples[kept, column] = s.samples[2 * kept + 1, column]
         s.n[SAMPLES] //= 2
         s.n[STRIDE] *= 2
     row = s.samples[s.n[SAMPLES]]

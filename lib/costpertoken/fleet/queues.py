@@ -1,16 +1,16 @@
 """Queues of the compiled scheduler: a heap of steps, and least-recently-used order of prefix blocks."""
 
-from costpertoken.fleet.compiled import compiled
+from costpertoken.fleet.compiled import part
 from costpertoken.fleet.state import EVICTABLE, FREE, NEWER, NEWEST, OLDER, OLDEST, RESIDENT, USERS
 
 
-@compiled
+@part
 def first(heap, i, step, who):
     """Whether entry i comes before (step, who): the earlier step, of one step the earlier request."""
     return heap[i, 0] < step or (heap[i, 0] == step and heap[i, 1] < who)
 
 
-@compiled
+@part
 def push(heap, size, step, who):
     """Put (step, who) on a heap of `size` entries; returns the new size."""
     i = size
@@ -24,7 +24,7 @@ def push(heap, size, step, who):
     return size + 1
 
 
-@compiled
+@part
 def pop(heap, size):
     """Take the first entry off; returns (new size, who)."""
     who, size = heap[0, 1], size - 1
@@ -41,7 +41,7 @@ def pop(heap, size):
     return size, who
 
 
-@compiled
+@part
 def unlink(s, block):
     """Out of the order of eviction."""
     older, newer = s.p[block, OLDER], s.p[block, NEWER]
@@ -55,7 +55,7 @@ def unlink(s, block):
         s.n[NEWEST] = older
 
 
-@compiled
+@part
 def leave(s, block, units):
     """One user less; the last one leaves the block behind, evictable, as the most recently used."""
     s.p[block, USERS] -= 1
@@ -69,7 +69,7 @@ def leave(s, block, units):
         s.n[EVICTABLE] += units
 
 
-@compiled
+@part
 def take(s, wanted, units):
     """Take free blocks, evicting the least recently used prefixes where needed; False, and nothing taken, if too few."""
     if wanted > s.n[FREE] + s.n[EVICTABLE]:
