@@ -145,11 +145,15 @@ def _visit(executable: str, home: str, base: str) -> dict:
         page.evaluate(sight.axe_script())
         for size in (sight.DESK, sight.PHONE):
             page.set_viewport_size(size)
-            page.wait_for_timeout(50)
+            page.wait_for_timeout(400)  # the contents slide away on a phone
             if folder := os.environ.get("SHOTS"):
                 page.screenshot(path=f"{folder}/404-{size['width']}.png")
             found["sideways"].append(page.evaluate("document.documentElement.scrollWidth - innerWidth"))
             found["violations"] += sight.violations(page, str(size["width"]))
+        # The address itself is refused, and the console says so; nothing else may be.
+        found["failed"] = [url for url in noted.failed if url != missing]
+        found["errors"] = [text for text in noted.errors if "404" not in text]
+        found["left"] = noted.left
         page.get_by_role("link", name="the front page").click()
         page.wait_for_load_state()
         found["front"] = page.url.removeprefix(f"{home}{base}")
@@ -162,10 +166,6 @@ def _visit(executable: str, home: str, base: str) -> dict:
             page.locator(".btn-download-source-button").click()
         found["download"] = nbformat.read(download.value.path(), as_version=4)
         found["name"] = download.value.suggested_filename
-    # The address itself is refused, and the console says so; nothing else may be.
-    found["failed"] = [url for url in noted.failed if url != missing]
-    found["errors"] = [text for text in noted.errors if "404" not in text]
-    found["left"] = noted.left
     return found
 
 
