@@ -1,5 +1,6 @@
 """The tables of data/: every column described, every row with unit, basis, source and date, every key resolved."""
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -7,7 +8,13 @@ import pandas as pd
 import pytest
 
 from costpertoken import tables
+from costpertoken.fleet.pools import Pools
+from costpertoken.model.counts import Counts
+from costpertoken.model.roofline import Step
+from costpertoken.model.serving import Capacity, Serving
 from costpertoken.model.transformer import active_parameters, parameters
+from costpertoken.model.units import SUFFIXES
+from costpertoken.money.cost import UnitCost
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 TABLES = sorted(path.stem for path in DATA.glob("*.csv"))
@@ -383,3 +390,25 @@ def test_mixtures_state_all_their_sizes():
     sizes.append("native_expert_weights")
     filled = (frame[sizes] != "").sum(axis=1)
     assert not bad_rows(frame, filled.isin([0, len(sizes)]))
+
+
+# ---- nomenclature
+
+#: Quantities of the model's results without a unit in their name, by the word under which they are explained.
+EXPLAINED_AS = {"expert_width": "MoE"}
+
+
+def test_nomenclature_explains_every_ending_and_every_bare_name():
+    results = (Step, Serving, Capacity, Counts, Pools, UnitCost)
+    names = {field.name for kind in results for field in dataclasses.fields(kind)}
+    bare = {name for name in names if not name.endswith(tuple(SUFFIXES)) and not name.startswith("n_")}
+    terms = set(read("nomenclature")["term"])
+    assert not (set(SUFFIXES) | {"n_"} | {EXPLAINED_AS.get(name, name) for name in bare}) - terms
+
+
+def test_nomenclature_says_where():
+    places = read("nomenclature")["defined_in"]
+    root = DATA.parent
+    files = [root / f"{place}.md" if "/" in place else root / "lib" / f"{place.replace('.', '/')}.py" for place in places]
+    assert not [path.name for path in files if not path.is_file()]
+    assert read("nomenclature")["term"].str.lower().is_unique

@@ -1,12 +1,17 @@
 """The press's small functions: numbers in prose, formulas, stamps, differences."""
 
+import json
+
+import nbformat
 import pytest
 
 from bookpress.mathml import lines_aligned, to_mathml
 from bookpress.numbers import collect, fill, headline
-from bookpress.project import PressError
+from bookpress.page import outputs_of
+from bookpress.project import PressError, Project
 from bookpress.published import at_root
 from bookpress.reference import moved
+from bookpress.stage import _stage_tables
 from bookpress.stamp import digest, read_record, tree_digest, write_record
 
 NUMBERS = {
@@ -107,3 +112,20 @@ def test_moved_names_new_gone_and_changed_numbers():
 )
 def test_front_page_reads_the_same_at_the_root(link, expected):
     assert at_root(f"<a {link}>", "chapters") == f"<a {expected}>"
+
+
+def test_tables_are_staged_twice_and_a_script_holds_the_file_as_it_is(tmp_path):
+    text = 'id,note\na,"says ""µ"", twice"\n'
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "things.csv").write_text(text, "utf8")
+    project = Project(tmp_path)
+    assert _stage_tables(project) == {"_tables/data/things.csv", "_tables/data/things.js"}
+    script = (project.stage / "_tables/data/things.js").read_text("utf8")
+    assert json.loads(script.partition("] = ")[2].removesuffix(";\n")) == text and script.startswith("(window.bookTables")
+    assert (project.stage / "_tables/data/things.csv").read_text("utf8") == text
+
+
+def test_a_page_that_stands_alone_keeps_words_and_loses_links_to_files():
+    table = '<a href="../../_static/data/a.csv" download>a</a> <a href="https://example.org">b</a>'
+    cell = nbformat.v4.new_code_cell(outputs=[nbformat.v4.new_output("display_data", {"text/html": table})])
+    assert outputs_of(cell) == 'a <a href="https://example.org">b</a>'

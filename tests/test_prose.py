@@ -89,3 +89,11 @@ def test_a_column_of_sentences_is_marked_for_room():
     frame = pd.DataFrame({"name": ["a"], "why": ["so " * 30], "short": ["yes"]})
     page = prose.table(frame, "Caption").bundle["text/html"]
     assert page.count('class="long"') == 2  # head and cell of one column
+
+
+def test_a_list_of_tables_links_their_files_and_carries_what_opens_them():
+    frame = pd.DataFrame({"table": ["gpu_prices"], "rows": [362]})
+    page = prose.table(frame, "Tables", files="../data", facts={"on": "2026-11-25", "prices": ["a"]}).bundle["text/html"]
+    assert '<th scope="row"><a href="../data/gpu_prices.csv" download>gpu_prices</a></th>' in page
+    assert 'data-tables="{&quot;on&quot;: &quot;2026-11-25&quot;, &quot;prices&quot;: [&quot;a&quot;]}"' in page
+    assert "data-tables" not in prose.table(frame, "Tables").bundle["text/html"]
