@@ -17,7 +17,7 @@ from costpertoken.money.price import ownership_usd_per_hour
 
 #: Batches tried, in equal ratios from one request a rank to the most that fits.
 POINTS = 60
-#: Accelerators of a pool: the largest power of two that the fewest experts a rank allow, near the operator's own pools.
+#: Accelerators of a pool: the power of two, which experts can be spread over, next below the operator's decode pools of 144.
 RANKS = 128
 
 
