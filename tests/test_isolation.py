@@ -254,7 +254,8 @@ def test_surface_and_distributions():
     assert (frame[1] == 1).all() and frame[20, 2000.0] > frame[20, 200000.0] > 1
     whole = isolation.surface(replace(CASE, uneven=0.0), [20], [20000.0]).iloc[0]
     assert whole["premium"] == pytest.approx(whole["apart"] / whole["pooled"])
-    assert whole["apart"] % 20 == 0  # twenty that are alike
+    assert whole["apart"] % 20 == 0 and whole["spare"] % 20 == 0  # twenty that are alike
+    assert 0 < whole["spare"] < whole["apart"]
 
 
 def test_limits_are_loosened_until_a_replica_keeps_them():

@@ -187,9 +187,14 @@ def by_limit(case: Case, groups: int, limits_ms: Sequence[float]) -> pd.DataFram
     return pd.DataFrame(rows)
 
 
+def replica(case: Case, tp: int) -> Station:
+    """A replica of so many accelerators."""
+    return checks.replica(case.model, case.accelerator, case.weights, tp, case.input_tokens, case.output_tokens)
+
+
 def slots(case: Case, tp: int) -> tuple[float, float]:
     """(requests in flight at most on a replica within the limits, seconds that each is served when it is full)."""
-    at = checks.replica(case.model, case.accelerator, case.weights, tp, case.input_tokens, case.output_tokens)
+    at = replica(case, tp)
     limits = {"ttft_s": case.ttft_ms / KILO, "tpot_s": case.tpot_ms / KILO, "share": checks.SHARE}
     most = most_requests_per_s(at, **limits)[1]
     return most, most / most_per_s(with_slots(at, most))
@@ -197,7 +202,7 @@ def slots(case: Case, tp: int) -> tuple[float, float]:
 
 def in_flight(case: Case, tp: int, requests_per_s) -> np.ndarray:
     """Requests in flight in the mean on a replica at a load that it can take (Little's law)."""
-    at = checks.replica(case.model, case.accelerator, case.weights, tp, case.input_tokens, case.output_tokens)
+    at = replica(case, tp)
     flights = np.union1d(np.geomspace(0.001, 1.0, 60), at.flight)
     return np.interp(requests_per_s, 1.0 / each_s(at, flights), flights)
 
@@ -210,6 +215,6 @@ def each_s(at: Station, flights) -> np.ndarray:
 
 def usd_by_batch(case: Case, tp: int, flights) -> np.ndarray:
     """USD per million output tokens (the whole bill) of a replica that always has so many requests in flight."""
-    at = checks.replica(case.model, case.accelerator, case.weights, tp, case.input_tokens, case.output_tokens)
+    at = replica(case, tp)
     usd_per_s = tp * rent(case.accelerator).usd_per_hour / HOUR_S
     return usd_per_s * each_s(at, np.asarray(flights)) / case.output_tokens * MTOK
