@@ -83,9 +83,9 @@ def audited(folder: Path) -> list[tuple[str, str]]:
     return [(json.dumps(one["locations"]), one["ident"]) for one in found]
 
 
-def valid(*paths: Path) -> subprocess.CompletedProcess:
-    """GitHub's schema of workflows, which the checker carries with it."""
-    command = [TOOLS / "check-jsonschema", "--builtin-schema", "vendor.github-workflows", *paths]
+def valid(schema: str, *paths: Path) -> subprocess.CompletedProcess:
+    """Whether files fit a schema that the checker carries with it."""
+    command = [TOOLS / "check-jsonschema", "--builtin-schema", f"vendor.{schema}", *paths]
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
@@ -122,10 +122,14 @@ def test_zizmor_finds_nothing_and_would_find_something(tmp_path):
 
 
 def test_workflows_fit_the_schema_and_a_misspelt_one_does_not(tmp_path):
-    assert valid(*(FOLDER / name for name in WORKFLOWS)).returncode == 0
+    assert valid("github-workflows", *(FOLDER / name for name in WORKFLOWS)).returncode == 0
     wrong = tmp_path / "wrong.yml"
     wrong.write_text(broken("test.yml", "timeout-minutes", "timeout-minuts"), "utf8")
-    assert "timeout-minuts" in valid(wrong).stdout
+    assert "timeout-minuts" in valid("github-workflows", wrong).stdout
+
+
+def test_the_citation_fits_its_schema():
+    assert valid("citation-file-format", FOLDER.parents[1] / "CITATION.cff").returncode == 0
 
 
 def test_the_address_comes_from_one_place(monkeypatch):
