@@ -11,6 +11,7 @@ from bookpress.page import outputs_of
 from bookpress.project import PressError, Project
 from bookpress.published import at_root
 from bookpress.reference import moved
+from bookpress.schedule import in_order
 from bookpress.stage import _stage_tables
 from bookpress.stamp import digest, read_record, tree_digest, write_record
 
@@ -129,3 +130,11 @@ def test_a_page_that_stands_alone_keeps_words_and_loses_links_to_files():
     table = '<a href="../../_static/data/a.csv" download>a</a> <a href="https://example.org">b</a>'
     cell = nbformat.v4.new_code_cell(outputs=[nbformat.v4.new_output("display_data", {"text/html": table})])
     assert outputs_of(cell) == 'a <a href="https://example.org">b</a>'
+
+
+def test_chapters_that_read_what_others_keep_start_last(tmp_path):
+    heads = {"all": "kernelspec: a\nstart: last\n", "one": "kernelspec: a\n", "two": ""}
+    texts = {name: f"---\n{head}---\n\n# Title\n\nstart: last\n" for name, head in heads.items()}
+    for name, text in {**texts, "bare": "# Title\n---\nstart: last\n"}.items():
+        (tmp_path / f"{name}.md").write_text(text)
+    assert in_order(Project(tmp_path), ["one", "all", "two", "bare"]) == ["one", "two", "bare", "all"]

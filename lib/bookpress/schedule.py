@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import multiprocessing
 import os
+import re
 import sys
 import threading
 import time
@@ -14,6 +15,9 @@ from dataclasses import dataclass
 from bookpress.execute import ChapterError, execute_chapter
 from bookpress.project import Project
 from bookpress.stamp import chapter_key, read_record, shared_key, write_record
+
+#: A chapter's head that asks to be started after all others, because it reads what they keep.
+LAST = re.compile(r"\A---\n(?:(?!---\n).*\n)*?start: last\n")
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ def _end_with_parent() -> None:
 def _pool(size: int) -> ProcessPoolExecutor:
     # Forked workers share the imports made here; elsewhere than Linux forking is not safe.
     if sys.platform == "linux":
-        for name in ("jupytext", "papermill", "altair", "pandas", "scipy.optimize", "bookpress.engine"):
+        for name in ("jupytext", "papermill", "altair", "pandas", "scipy.optimize", "scipy.stats", "numba", "bookpress.engine"):
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
@@ -70,7 +74,7 @@ def execute_all(
     keys = {name: chapter_key(project, name, shared, parameters) for name in names}
     known = {name: read_record(project.notebook(name), key) for name, key in keys.items()}
     runs = {name: Run(name, noted["seconds"], True) for name, noted in known.items() if noted}
-    todo = [name for name in names if name not in runs]
+    todo = in_order(project, [name for name in names if name not in runs])
     failures = []
     if todo:
         for name, result in _execute(project, todo, parameters, start):
@@ -81,6 +85,11 @@ def execute_all(
             write_record(project.notebook(name), content, keys[name], seconds=seconds)
             runs[name] = Run(name, seconds, False)
     return [runs[name] for name in names if name in runs], failures
+
+
+def in_order(project: Project, names: list[str]) -> list[str]:
+    """The chapters as they are started: those whose head says `start: last` after the others."""
+    return sorted(names, key=lambda name: bool(LAST.match(project.source(name).read_text("utf8"))))
 
 
 def _execute(project: Project, todo: list[str], parameters: dict, start):
