@@ -145,8 +145,8 @@
     return day ? Date.UTC(year, month - 1, day) : Date.UTC(year, month || 12, 0);
   };
 
-  function linked(url, text) {
-    return /^https?:\/\//.test(url || "") ? made("a", { class: "reference external", href: url }, text) : text;
+  function linked(url, text, title = "") {
+    return /^https?:\/\//.test(url || "") ? made("a", { class: "reference external", href: url, ...(title && { title }) }, text) : text;
   }
 
   /* The cells of a row: as written, and where its date is known how old it is. */
@@ -185,7 +185,8 @@
     const at = { source: columns.indexOf("source") < 0 ? columns.indexOf("source_id") : columns.indexOf("source"), url: columns.indexOf("url") };
     const long = columns.map((_, column) => rows.some(({ cells }) => cells[column].length > 60));
     const cell = (text, column) => {
-      const shown = column === at.source ? linked(sources.get(text)?.url, text) : column === at.url ? linked(text, text) : text;
+      const from = column === at.source ? sources.get(text) : undefined;
+      const shown = from ? linked(from.url, text, `${from.producer}: ${from.title}, ${from.licence}`) : column === at.url ? linked(text, text) : text;
       const kind = numeric[column] ? "num" : long[column] ? "long" : "";
       return made(column ? "td" : "th", { ...(kind && column ? { class: kind } : {}), ...(column ? {} : { scope: "row" }) }, shown);
     };
