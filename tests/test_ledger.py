@@ -1,6 +1,9 @@
 """The whole ledger seen at once: nothing is lost between table and page, and what is counted is counted by hand here."""
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -8,7 +11,7 @@ import pytest
 
 from costpertoken import prose, tables
 from costpertoken.answers import ledger
-from costpertoken.evidence import claims, kept
+from costpertoken.evidence import admissible, claims, kept
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +103,35 @@ def test_pairs_agree_with_the_verdicts(rows):
     assert named == {frozenset(ends) for ends in apart.to_numpy().tolist()}
 
 
+def test_what_a_claim_makes_of_another_lies_off_its_printed_figure(rows):
+    """Of two that exclude each other, neither's range under the other's truth may reach what is printed."""
+    found = ledger.outcomes(ledger.pairs(), rows)
+    apart = found[found["outcome"] == ledger.APART]
+    bands = {row.id: claims.printed_of(row).band() for row in tables.read("claims").itertuples()}
+    for pair in apart.itertuples():
+        for name, low, high in ((pair.claim, pair.claim_low, pair.claim_high), (pair.other, pair.other_low, pair.other_high)):
+            ends = [admissible.gap(end, bands[name]) for end in (low, high)]
+            assert low <= high and 0 not in ends, (name, low, high)
+    said = ledger.implied(apart, rows)
+    assert len(said) == 2 * len(apart) and set(said["If this holds"]) == set(said["Then this"])
+    one = found.iloc[:1].assign(claim_low=2.0, claim_high=2.0, other_low=3.0, other_high=4.0)
+    (first, second), unit = ledger.implied(one, rows)["Comes out as"], "%"
+    assert (first, second) == (f"3 to 4{unit}", f"2{unit}")
+
+
+def test_what_holds_by_its_interval_alone_is_told_apart(rows):
+    bands = {row.id: claims.printed_of(row).band() for row in tables.read("claims").itertuples()}
+    off = {row.id for row in rows.itertuples() if row.verdict == "holds" and admissible.gap(row.computed, bands[row.id]) != 0}
+    assert off == set(ledger.by_interval(rows)["id"]) and off
+
+
+def test_a_reason_names_other_claims_in_their_words(rows):
+    ids = set(rows["id"])
+    for row in rows[rows["conflicts_with"] != ""].itertuples():
+        said = [rows.set_index("id").at[name, "claim"] for name in row.conflicts_with.split(", ")]
+        assert all(f"“{claim}”" in row.reason for claim in said) and not any(name in row.reason.split() for name in ids)
+
+
 def test_arcs_join_their_two_claims():
     found = pd.DataFrame({"claim": ["a", "b", "x"], "other": ["b", "c", "y"], "outcome": "o"})
     curves, order = ledger.arcs(found, 5)
@@ -126,9 +158,84 @@ def test_what_is_kept_is_read_again_until_code_or_data_change(tmp_path, monkeypa
     assert file.parent.name == kept.state(tables.data_dir())
     file.write_text("half a fi")
     assert kept.kept("one", make) == {"value": 3}
+    with monkeypatch.context() as patched:  # changed since the process began: not kept
+        patched.setattr(kept, "dates_now", lambda folder: [("one.py", 1)])
+        assert [kept.kept("two", make)["value"] for _ in range(2)] == [4, 5] and not list(tmp_path.glob("*/two.json"))
     monkeypatch.setattr(kept, "state", lambda folder: "another")
-    assert kept.kept("one", make) == {"value": 4}
+    assert kept.kept("one", make) == {"value": 6}
     assert [path.name for path in tmp_path.iterdir()] == ["another"]
+
+
+def test_a_folder_that_cannot_be_written_is_no_failure(tmp_path, monkeypatch):
+    taken = tmp_path / "a file"
+    taken.write_text("in the way")
+    for root in (taken, taken / "below"):  # no rights are needed to see that: root may write anywhere
+        monkeypatch.setenv("COSTPERTOKEN_KEPT", str(root))
+        assert kept.kept("one", lambda: {"value": 1}) == {"value": 1}
+    assert taken.read_text() == "in the way" and list(tmp_path.iterdir()) == [taken]
+
+
+def test_a_disc_that_fills_leaves_no_part_behind(tmp_path, monkeypatch):
+    monkeypatch.setenv("COSTPERTOKEN_KEPT", str(tmp_path))
+
+    def full(self, text, encoding):
+        self.write_bytes(text[:2].encode())
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(kept.Path, "write_text", full)
+        assert kept.kept("one", lambda: {"value": 1}) == {"value": 1}
+    assert not list(tmp_path.glob("*/*")) and not list(tmp_path.glob("*/.*"))
+    assert kept.kept("one", lambda: {"value": 2}) == {"value": 2}
+
+
+@pytest.mark.parametrize("broken", ["", "half a fi", "[]", "null", '"text"'])
+def test_a_broken_file_is_made_again(broken, tmp_path, monkeypatch):
+    monkeypatch.setenv("COSTPERTOKEN_KEPT", str(tmp_path))
+    kept.kept("one", lambda: {"value": 1})
+    (file,) = tmp_path.glob("*/one.json")
+    file.write_text(broken)
+    assert kept.kept("one", lambda: {"value": 2}) == {"value": 2} and json.loads(file.read_text()) == {"value": 2}
+
+
+def test_bytes_that_are_no_text_are_made_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("COSTPERTOKEN_KEPT", str(tmp_path))
+    kept.kept("one", lambda: {"value": 1})
+    (file,) = tmp_path.glob("*/one.json")
+    file.write_bytes(b"\xff\xfe{")
+    assert kept.kept("one", lambda: {"value": 2}) == {"value": 2}
+
+
+WRITER = """
+import sys
+from costpertoken.evidence.kept import kept
+for n in range(40):
+    made = kept(f"one-{n}", lambda: {"value": "x" * 5000, "n": n})
+    assert made == {"value": "x" * 5000, "n": n}
+"""
+
+
+def test_two_processes_at_once_read_whole_files_or_none(tmp_path):
+    env = {**os.environ, "COSTPERTOKEN_KEPT": str(tmp_path)}
+    both = [subprocess.Popen([sys.executable, "-c", WRITER], env=env, stderr=subprocess.PIPE) for _ in range(2)]
+    said = [one.communicate(timeout=60)[1].decode() for one in both]
+    assert [one.returncode for one in both] == [0, 0], said
+    assert len(list(tmp_path.glob("*/one-*.json"))) == 40 and not list(tmp_path.glob("*/.*"))
+
+
+def test_state_sees_changed_code_and_another_library(tmp_path, monkeypatch):
+    (tmp_path / "code" / "deep").mkdir(parents=True)
+    module = tmp_path / "code" / "deep" / "one.py"
+    module.write_text("A = 1\n")
+    monkeypatch.setattr(kept, "PACKAGE", tmp_path / "code")
+    seen = [kept.state.__wrapped__(tmp_path / "data")]
+    module.write_text("A = 2\n")
+    seen.append(kept.state.__wrapped__(tmp_path / "data"))
+    module.rename(module.with_name("two.py"))
+    seen.append(kept.state.__wrapped__(tmp_path / "data"))
+    monkeypatch.setattr(kept, "version", lambda name: "0")
+    seen.append(kept.state.__wrapped__(tmp_path / "data"))
+    assert len(set(seen)) == 4
 
 
 def test_state_sees_a_changed_table(tmp_path):

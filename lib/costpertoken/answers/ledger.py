@@ -46,7 +46,7 @@ SHARES = {"under 1%": 0.01, "1 to 5%": 0.05, "5 to 20%": 0.2, "20 to 50%": 0.5, 
 RATIO_UNITS = ("percent", "x", "ratio", "rank")
 COMPARED, AMOUNT = "what is compared", "how much"
 BOTH, APART, NEVER = "can both be true", "exclude each other", "one is never true"
-PAIR = ["claim", "other", "claim_holds", "other_holds", "both_hold"]
+PAIR = ["claim", "other", "claim_holds", "other_holds", "both_hold", "claim_low", "claim_high", "other_low", "other_high"]
 
 
 def everything() -> pd.DataFrame:
@@ -65,7 +65,7 @@ def everything() -> pd.DataFrame:
 
 
 def listing(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows of `everything()` as a reader searches them: claim, verdict, part, what is printed and computed, why."""
+    """Rows of `everything()` as a reader searches them: claim, verdict, what is printed, why, what is computed, part."""
     shown = words.shown(rows)
     waits = rows["verdict"].eq(PENDING).to_numpy()
     read = ("; read as: " + rows["reading"]).where(rows["reading"] != "", "").to_numpy()
@@ -75,7 +75,7 @@ def listing(rows: pd.DataFrame) -> pd.DataFrame:
         Printed=shown["Printed"].mask(waits, "–"),
         Why=shown["Why"].mask(waits, "its checks are not written yet") + read,
     )
-    return shown[["Claim", "Verdict", "Part", "Printed", "Computed", "Why"]]
+    return shown[["Claim", "Verdict", "Printed", "Why", "Computed", "Part"]]
 
 
 def examples(rows: pd.DataFrame, most: int) -> pd.DataFrame:
@@ -103,6 +103,11 @@ def score(rows: pd.DataFrame, by: str, groups: Sequence[str], verdicts: Sequence
 def holding(rows: pd.DataFrame) -> tuple[int, int]:
     """(claims that hold as printed, claims decided)."""
     return int(rows["verdict"].eq("holds").sum()), len(decided(rows))
+
+
+def by_interval(rows: pd.DataFrame) -> pd.DataFrame:
+    """Those that hold although the computed value is another than the printed one: its interval alone reaches it."""
+    return rows[rows["verdict"].eq("holds") & rows["reason"].str.contains(words.BY_INTERVAL)]
 
 
 def by_share(rows: pd.DataFrame) -> pd.DataFrame:
@@ -133,7 +138,7 @@ def common_inputs(changed: pd.DataFrame, kind: str, most: int) -> str:
 
 def pairs() -> pd.DataFrame:
     """One row a pair that a check computes from the same inputs: in which shares of the admissible scenarios the first
-    claim's printed value comes out, the other's, and both."""
+    claim's printed value comes out, the other's, and both; and from where to where each comes out while the other holds."""
     return pd.DataFrame(kept("pairs", lambda: {"rows": _pairs()})["rows"], columns=PAIR)
 
 
@@ -145,8 +150,30 @@ def _pairs() -> list[list]:
         values = [function(**scenario) for scenario in admissible.scenarios(admissible.inputs(claim))]
         first = np.array([admissible.gap(a, bands[claim]) == 0 for a, _ in values])
         second = np.array([admissible.gap(b, bands[other]) == 0 for _, b in values])
-        out.append([claim, other, *(float(held.mean()) for held in (first, second, first & second))])
+        shares = [float(held.mean()) for held in (first, second, first & second)]
+        out.append([claim, other, *shares, *_ends([a for a, _ in values], second), *_ends([b for _, b in values], first)])
     return out
+
+
+def _ends(values: list[float], held: np.ndarray) -> tuple[float, float]:
+    """Least and most of the values of some scenarios; NaN where there is none."""
+    found = np.array(values, dtype=float)[held]
+    return (float(np.nanmin(found)), float(np.nanmax(found))) if np.isfinite(found).any() else (math.nan, math.nan)
+
+
+def implied(found: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """What each of two claims makes of the other: columns If this holds, Then this, Printed, Comes out as (from the lowest to
+    the highest over the admissible scenarios in which the first holds)."""
+    out, known = [], rows.set_index("id")
+    for pair in found.itertuples():
+        for one, other, low, high in (
+            (pair.claim, pair.other, pair.other_low, pair.other_high),
+            (pair.other, pair.claim, pair.claim_low, pair.claim_high),
+        ):
+            of, unit = known.loc[other], known.at[other, "unit"]
+            comes = words.quantity(high, unit) if low == high else f"{words.digits(low)} to {words.quantity(high, unit)}"
+            out.append((known.at[one, "claim"], of["claim"], of["printed"].removeprefix("read as "), comes))
+    return pd.DataFrame(out, columns=["If this holds", "Then this", "Printed", "Comes out as"])
 
 
 def outcomes(found: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:

@@ -21,6 +21,8 @@ from costpertoken.model.records import InputError
 ALONG, DRAWN = 13, 96
 #: How far a change of word counts, where a numeric input counts the share of its range that it moves.
 WORD_STEP = 0.5
+#: How far beyond a jump a solution lies, as a share of the way to the next point tried: rounded digits hold there as well.
+EDGE = 0.05
 #: A range this many times wider than its low end is walked in equal ratios.
 LOG_FROM = 10.0
 
@@ -157,6 +159,8 @@ def solve_one(f: Callable, base: dict, one: Input, target: float, band: tuple[fl
     for x0, x1, v0, v1 in zip(tried, tried[1:], values, values[1:], strict=False):
         if v0 * v1 < 0:
             root = brentq(lambda x: f({**base, one.name: x}).value - target, x0, x1, rtol=1e-9)
+            if not math.isclose(f({**base, one.name: root}).value, target, rel_tol=1e-6, abs_tol=1e-9):
+                root += EDGE * ((x0 if x0 in inside else x1) - root)  # a jump
             roots += [root] if gap(f({**base, one.name: root}).value, band) == 0 else []
     return roots or inside
 

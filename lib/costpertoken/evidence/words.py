@@ -1,10 +1,13 @@
 """The ledger in words: what is printed, what was computed, under which condition it holds, and why the verdict is given."""
 
 import math
+from collections.abc import Sequence
 
 import pandas as pd
 
+from costpertoken import tables
 from costpertoken.evidence import admissible
+from costpertoken.evidence.claims import printed_of
 from costpertoken.evidence.verdict import Evidence
 from costpertoken.prose import significant, with_unit
 
@@ -12,7 +15,12 @@ COLUMNS = [
     "id", "chapter", "claim", "printed", "computed", "low", "high", "unit", "verdict", "condition", "share", "reason",
     "conflicts_with", "close_call",
 ]  # fmt: skip
-UNITS = {"percent": "%", "x": "×", "ratio": ""}
+#: Units as a reader writes them; a rate's unit stands in the name of the input.
+UNITS = {"percent": "%", "x": "×", "ratio": "", "1/s": "", "1/hour": ""}
+#: Said of a claim whose computed value lies outside of what is printed, while its interval does not.
+BY_INTERVAL = "only the interval reaches it"
+#: Units of which there is one without its last letter.
+COUNTED = ("accelerators", "clusters", "requests", "tokens", "years")
 
 
 def digits(value: float) -> str:
@@ -22,8 +30,11 @@ def digits(value: float) -> str:
 
 def quantity(value: float, unit: str) -> str:
     """A value with its unit, as a reader expects it."""
+    if unit == "rank":
+        return f"rank {digits(value)}"
     plural = "s" if unit == "GPU" and value != 1 else ""
-    return with_unit(digits(value), UNITS.get(unit, unit) + plural)
+    shown = unit[:-1] if unit in COUNTED and value == 1 else UNITS.get(unit, unit)
+    return with_unit(digits(value), shown + plural)
 
 
 def printed(row) -> str:
@@ -41,7 +52,7 @@ def printed(row) -> str:
 def computed(figure, unit: str) -> str:
     """A figure with its interval."""
     if math.isnan(figure.value):
-        return "does not fit"
+        return "not possible"
     span = "" if figure.low == figure.high else f" ({digits(figure.low)} to {digits(figure.high)})"
     return quantity(figure.value, unit) + span
 
@@ -70,15 +81,23 @@ def reason(row, verdict: str, found: Evidence | None, why: str) -> str:
     rare = "less than 1%" if found.share < 0.01 else f"{found.share:.0%}"
     often = f"true in {rare} of the admissible scenarios"
     tolerated = f"; tolerance {digits(row.tolerance)}" if row.tolerance > 0 else ""
-    outside = f"computed {digits(found.reach[0])} to {quantity(found.reach[1], row.unit)} {over}"
+    reached = "" if admissible.gap(found.figure.value, printed_of(row).band()) == 0 else f"; {BY_INTERVAL}"
+    least = f"{digits(found.reach[0])} to " if found.reach[0] < found.reach[1] else ""
+    outside = f"computed {least}{quantity(found.reach[1], row.unit)} {over}"
     return {
         "contradicts-physics": f"the data sheet at its full rates allows {quantity(limit, row.unit)} at best",
-        "inconsistent": f"no admissible input makes it true together with {', '.join(found.conflicts)}",
-        "holds": f"computed {now}" + tolerated + (f"; {often}" if open_inputs and found.share < 1 else ""),
-        "holds-under": f"computed {now} by default; {often}",
+        "inconsistent": f"computed {now} by default; no admissible input makes it true together with {quoted(found.conflicts)}",
+        "holds": f"computed {now}{tolerated}{reached}" + (f"; {often}" if open_inputs and found.share < 1 else ""),
+        "holds-under": f"{'' if math.isnan(found.figure.value) else 'computed '}{now} by default; {often}",
         "overstated": outside,
         "understated": outside,
     }[verdict]
+
+
+def quoted(ids: Sequence[str]) -> str:
+    """Other claims in their words, quoted."""
+    said = tables.read("claims").set_index("id")["claim"]
+    return " or ".join(f"“{said[name]}”" for name in ids)
 
 
 def row(claim, verdict: str, found: Evidence | None, why: str, close: bool) -> dict:
