@@ -111,9 +111,9 @@ def policy_of(deployment: Deployment, *, schedule: str, max_batch: int | None = 
 
 def simulate(trace: Trace, deployment: Deployment, policy: Policy) -> Simulation:
     """Serve a trace on one replica of a deployment. Requests that no empty engine could hold are refused, with their status."""
-    most = min(int(policy.max_batch), trace.arrival_s.size) * int(
-        trace.input_tokens.max()
-    )  # tokens of a step of whole prompts
+    most = min(int(policy.max_batch), trace.arrival_s.size) * int(trace.input_tokens.max())  # a step of whole prompts
+    if policy.schedule == "chunked":
+        most = min(most, max(policy.token_budget, policy.max_batch))
     found = simulate_terms(trace, terms(deployment, most_tokens=int(np.clip(most, LEAST_TABLE, MOST_TABLE))), policy)
     n_accelerators = int(deployment.tp * deployment.pp * deployment.dp)
     return replace(found, n_accelerators=n_accelerators, ttft_base_s=float(deployment.efficiency.ttft_base_s))
