@@ -27,8 +27,8 @@ ALLOWED = {
 }
 # What must be noticed: a workflow's name, what stands there, what would stand there instead, the word that names the fault.
 FAULTS = [
-    ("test.yml", "@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1", "@v7", "pin"),
-    ("test.yml", " # v7.0.1", "", "pin"),
+    ("test.yml", "@9c091bb21b7c1c1d1991bb908d89e4e9dddfe3e0 # v7.0.0", "@v7", "pin"),
+    ("test.yml", " # v7.0.0", "", "pin"),
     ("test.yml", "  pull_request:", "  pull_request_target:", "trigger"),
     ("publish.yml", '    tags: ["v*"]', "    branches: [main]", "trigger"),
     ("test.yml", "permissions: {}", "permissions: write-all", "permissions"),
@@ -40,7 +40,7 @@ FAULTS = [
     ("publish.yml", "    timeout-minutes: 15\n", "", "timeout"),
 ]
 UNSOUND = [
-    ("test.yml", "@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1", "@v7", "unpinned-uses"),
+    ("test.yml", "@9c091bb21b7c1c1d1991bb908d89e4e9dddfe3e0 # v7.0.0", "@v7", "unpinned-uses"),
     ("test.yml", "          persist-credentials: false", "          fetch-depth: 1", "artipacked"),
     ("test.yml", "  pull_request:", "  pull_request_target:", "dangerous-triggers"),
     ("test.yml", "permissions: {}", "permissions: write-all", "excessive-permissions"),
