@@ -28,6 +28,22 @@ SHOWN = {
     "edge": ("deployment/centre_or_edge", "ratio"),
     "article": ("evidence/ledger", "hold_share"),
 }
+#: Other numbers of the page -> those of the chapters.
+BESIDE = {
+    "alone": ("economics/token_cost", "alone"),
+    "slower": ("economics/batching", "slower"),
+    "eight_alone": ("economics/precision", "fp8_alone"),
+    "own_usd": ("hardware/rent_or_own", "own"),
+    "rent_usd": ("hardware/rent_or_own", "rent"),
+    "before": ("software/composition", "before"),
+    "after": ("software/composition", "after"),
+    "n_hold": ("evidence/ledger", "n_hold"),
+    "n_decided": ("evidence/ledger", "n_decided"),
+    "n_under": ("evidence/ledger", "n_under"),
+    "n_wrong": ("evidence/ledger", "n_wrong"),
+    "median": ("evidence/model_quality", "offline_median"),
+    "unseen": ("evidence/model_quality", "offline_unseen"),
+}
 #: A parameter of the page -> what chapters call it; the page leaves all else to CASES.
 SHARED = ("model_id", "accelerator_id", "cloud_class", "input_tokens", "batch", "long_tokens", "requests_per_s", "sites")
 BASE = {"model_id": "llama-3.1-70b", "accelerator_id": "h100-sxm", "input_tokens": 1000}
@@ -54,6 +70,40 @@ def test_a_finding_is_the_number_that_its_chapter_shows(finding):
     told = [here[finding][field] for field in ("value", "low", "high")]
     assert told == pytest.approx([there[name][field] for field in ("value", "low", "high")], rel=1e-9)
     assert here[finding]["unit"] == there[name]["unit"] and here[finding]["text"] == there[name]["text"]
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_what_stands_beside_a_finding_is_shown_there_too(name):
+    if "chapters/summary" not in listed(PROJECT):
+        pytest.skip("the page does not stand in the table of contents")
+    page, there = BESIDE[name]
+    assert published("summary")[name]["value"] == pytest.approx(published(page)[there]["value"], rel=1e-9)
+
+
+#: Findings but the last, which takes the whole ledger, as functions of the page's parameters.
+CHEAP = {
+    "token": (findings.token, "model_id", "accelerator_id", "input_tokens", "cloud_class"),
+    "batching": (findings.batching, "model_id", "accelerator_id", "input_tokens", "batch"),
+    "context": (findings.context, "model_id", "long_tokens"),
+    "precision": (findings.precision, "model_id", "accelerator_id", "input_tokens"),
+    "cheapest": (findings.cheapest, "model_id", "accelerator_id", "input_tokens"),
+    "owning": (findings.owning, "accelerator_id", "cloud_class"),
+    "levers": (findings.together_gain, "model_id", "accelerator_id", "input_tokens"),
+    "hosting": (findings.hosting, "hosted_id", "accelerator_id", "input_tokens", "requests_per_s"),
+    "edge": (findings.spread_out, "model_id", "accelerator_id", "sites"),
+}
+
+
+@pytest.mark.parametrize("finding", CHEAP)
+def test_a_finding_computed_now_is_the_number_that_its_chapter_shows(finding):
+    function, *names = CHEAP[finding]
+    given = parameters_of("summary")
+    page, name = SHOWN[finding]
+    there = published(page)[name]
+    found = function(**{one: given[one] for one in names})
+    assert found.chapter == page
+    assert list(found.figure) == pytest.approx([there["value"], there["low"], there["high"]], rel=1e-8)
+    assert found.number().text == there["text"]
 
 
 @pytest.mark.parametrize("page", findings.CASES)
@@ -121,4 +171,5 @@ def test_the_picture_has_intervals_around_each_number():
     one = findings.Finding(chapter="a", name="B", figure=Figure(2.0, 1.0, 5.0), unit="")
     row = findings.picture([one]).iloc[0]
     assert (row["low"], row["high"]) == (0.5, 2.5) and row["says"] == "2.00 times  (1.00 to 5.00)"
+    assert row["finding"] == "1. B"
     assert math.isclose(row["middle"], 1.0)

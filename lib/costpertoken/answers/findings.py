@@ -119,7 +119,7 @@ def context(*, model_id: str, long_tokens: int) -> Finding:
     long, short = (float(taken_s(placed, "prompt", n, own["output_tokens"])) for n in (long_tokens, own["short_tokens"]))
     facts = {"short": own["short_tokens"], "fold": long_tokens / own["short_tokens"], "machine": _name(placed)}
     figure = scenario.spread(long / short, ratio_band("loads"))
-    return Finding(chapter=chapter, name="Cost of a long prompt over a short one", figure=figure, unit="", facts=facts)
+    return Finding(chapter=chapter, name="Long prompt over short one", figure=figure, unit="", facts=facts)
 
 
 def precision(*, model_id: str, accelerator_id: str, input_tokens: float) -> Finding:
@@ -149,7 +149,7 @@ def cheapest(*, model_id: str, accelerator_id: str, input_tokens: float) -> Find
         "overlap": int((served["output_low"].iloc[1:] <= lead["output_high"]).sum()),
     }  # fmt: skip
     figure = Figure(lead["output_value"], lead["output_low"], lead["output_high"])
-    return Finding(chapter=chapter, name="The same on the cheapest accelerator", figure=figure, unit="USD", facts=facts)
+    return Finding(chapter=chapter, name="On the cheapest accelerator", figure=figure, unit="USD", facts=facts)
 
 
 def owning(*, accelerator_id: str, cloud_class: str) -> Finding:
@@ -167,7 +167,7 @@ def owning(*, accelerator_id: str, cloud_class: str) -> Finding:
     band = joined((cost.low / cost.value, cost.high / cost.value), (rent["value"] / rent["high"], rent["value"] / rent["low"]))
     facts = {"own_usd": cost.value, "rent_usd": float(rent["value"]), "cloud": cloud, "life_years": own["life_years"]}
     figure = Figure(share, share * band[0], share * band[1])
-    return Finding(chapter=chapter, name="Hours from which owning pays", figure=figure, unit="%", digits=2, facts=facts)
+    return Finding(chapter=chapter, name="Use at which owning pays", figure=figure, unit="%", digits=2, facts=facts)
 
 
 def together_gain(*, model_id: str, accelerator_id: str, input_tokens: float) -> Finding:
@@ -202,7 +202,7 @@ def hosting(*, hosted_id: str, accelerator_id: str, input_tokens: float, request
     even = float(serverless.break_even_requests_per_s(mine, sold.median()))
     facts = {"model": mine.deployed.model.name, "n": len(sold), "even_per_s": even, "dearest": sold.max() / sold.min()}
     figure = Figure(value, min(low, value), max(high, value))
-    return Finding(chapter=chapter, name="Own machines over a median seller", figure=figure, unit="", digits=2, facts=facts)
+    return Finding(chapter=chapter, name="Own machines over a seller", figure=figure, unit="", digits=2, facts=facts)
 
 
 def spread_out(*, model_id: str, accelerator_id: str, sites: int) -> Finding:
@@ -230,10 +230,10 @@ def article() -> Finding:
 
 
 def picture(found: list[Finding]) -> pd.DataFrame:
-    """One row a finding: its name, what is shown of it, and its interval as factors of the value."""
+    """One row a finding: its number and name, what is shown of it, and its interval as factors of the value."""
     numbers = [one.number() for one in found]
     return pd.DataFrame({
-        "finding": [one.name for one in found], "middle": 1.0,
+        "finding": [f"{n}. {one.name}" for n, one in enumerate(found, 1)], "middle": 1.0,
         "low": [one.figure.low / one.figure.value for one in found],
         "high": [one.figure.high / one.figure.value for one in found],
         "says": [f"{n.text}{' times' * (not n.unit)}  ({n.band})" for n in numbers],
