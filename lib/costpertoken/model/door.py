@@ -23,16 +23,16 @@ def at_least(bound, *, below=math.inf, **options):
 
 def check_range(name, value, *, low=0.0, high=math.inf, exclusive=False):
     """Return value as given; raise InputError unless all of it is a finite number in [low, high] ((low when exclusive)."""
+    if isinstance(value, float | int) and low <= value <= high and value < math.inf and not (exclusive and value == low):
+        return value
     try:
         array = np.asarray(value, dtype=float)
     except (TypeError, ValueError):
         raise InputError(f"{name} is {value!r}; expected a number") from None
     good = np.isfinite(array) & ((array > low) if exclusive else (array >= low)) & (array <= high)
     if not good.all():
-        bad = array[~good].flat[0]
-        above = f"above {low:g}" if exclusive else f"at least {low:g}"
-        limit = f" and at most {high:g}" if math.isfinite(high) else ""
-        raise InputError(f"{name} is {bad:g}; expected a finite number {above}{limit}")
+        limit = ("above" if exclusive else "at least") + f" {low:g}" + (f" and at most {high:g}" if math.isfinite(high) else "")
+        raise InputError(f"{name} is {array[~good].flat[0]:g}; expected a finite number {limit}")
     return value
 
 

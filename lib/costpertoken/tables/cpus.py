@@ -10,7 +10,7 @@ from costpertoken.model.units import GIB
 from costpertoken.tables.constants import efficiency
 from costpertoken.tables.deploy import deployment
 from costpertoken.tables.prices import price_rows
-from costpertoken.tables.read import data_dir, table_row
+from costpertoken.tables.read import data_dir, of_tables, table_row
 
 
 def vcpu_sizes(cpu_id: str) -> list[int]:
@@ -34,6 +34,7 @@ def _instance(folder: Path, model_id: str, cpu_id: str, weights: str, n_vcpus: i
     return replace(whole, accelerator=part, efficiency=efficiency(part, whole.precision, engine=whole.engine))
 
 
+@of_tables
 def vcpu_price(cpu_id: str) -> Price:
     """USD per vCPU and hour, on demand: the leanest family's, which is the lowest; high: the family with most memory."""
     offers, n_vcpus = price_rows(cpu_id), table_row("cpus", cpu_id)["n_vcpus"]
@@ -44,6 +45,7 @@ def vcpu_price(cpu_id: str) -> Price:
     return Price(usd_per_hour=least, low=least, high=most, label=label, as_of=offers["as_of"].max(), n_offers=len(offers))
 
 
+@of_tables
 def single_price(accelerator_id: str) -> Price:
     """USD per hour of the instances that hold one accelerator, on demand: median, p10 and p90 of its first class of cloud."""
     rows = price_rows(accelerator_id)

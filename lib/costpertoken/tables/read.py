@@ -3,7 +3,8 @@
 import csv
 import difflib
 import os
-from functools import cache
+from collections.abc import Callable
+from functools import cache, wraps
 from pathlib import Path
 
 import pandas as pd
@@ -110,6 +111,17 @@ def typed(folder: Path, table: str) -> pd.DataFrame:
 def read(table: str) -> pd.DataFrame:
     """A table of data/ as its codebook types it (numbers as floats, blanks NaN or ''). A fresh copy each time."""
     return typed(data_dir(), table).copy()
+
+
+def of_tables(function: Callable) -> Callable:
+    """A function of hashable arguments and the tables, computed once for each folder of tables; what it gives is shared."""
+    known = cache(lambda folder, *args, **named: function(*args, **named))
+
+    @wraps(function)
+    def asked(*args, **named):
+        return known(data_dir(), *args, **named)
+
+    return asked
 
 
 def nearest(name: str, known) -> str:

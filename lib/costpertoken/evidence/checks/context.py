@@ -120,6 +120,7 @@ def price_ratio(*, pair, kind, **listed):
     return float(long / short)
 
 
+@tables.of_tables
 def tier_price(kind: str) -> tuple[float, float, float]:
     """(median, p10, p90) of the long tiers' price of a token kind, USD per million."""
     return tuple(float(end) for end in long_tiers()[f"{kind}_usd_per_mtok"].quantile([0.5, 0.1, 0.9]))

@@ -65,6 +65,7 @@ def users_ratio(
     return users(after) / users(before)
 
 
+@tables.of_tables
 def block_tokens() -> float:
     """Tokens of a block in data/levers.csv."""
     rows = tables.read("levers").query("lever == 'paging'").set_index("setting")["value"]

@@ -15,6 +15,7 @@ from costpertoken.model.units import BITS_PER_BYTE
 ON_RECORD = {"llama-2-7b": "Llama-2-7B", "llama-2-13b": "Llama-2-13B", "llama-2-70b": "Llama-2-70B"}
 
 
+@tables.of_tables
 def metadata(setting: str) -> float:
     """Default of a setting of group quantization in data/levers.csv."""
     rows = tables.read("levers").query("lever == 'awq'").set_index("setting")["value"]
@@ -46,6 +47,7 @@ def bits_a_weight(*, bits, group_size, counted, model):
     return (layers + rest) * BITS_PER_BYTE / n_weights
 
 
+@tables.of_tables
 def perplexity(technique: str, bits: int, of: str) -> float:
     """WikiText-2 perplexity on record of one model under one method; NaN where there is none."""
     rows = tables.read("techniques")
