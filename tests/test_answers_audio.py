@@ -96,9 +96,9 @@ def test_models_side_by_side_by_another_route():
 
 def test_a_waterfall_ends_at_its_ends():
     found = answers.steps(at(), at("int8"), windows=16, **TEXT).set_index("step")["x_realtime"]
-    alone = audio.hear(at(), windows=1, schedule=audio.STATIC, fused=False, **TEXT).x_realtime
+    start = audio.hear(at(), windows=16, schedule=audio.STATIC, fused=False, **TEXT).x_realtime
     last = audio.hear(at("int8"), windows=16, tokens=100.0).x_realtime
-    assert found.iloc[0] == alone and found.iloc[-1] == last and list(found.index[-3:]) == list(answers.LEVERS)
+    assert found.iloc[0] == start and found.iloc[-1] == last and list(found.index[-3:]) == list(answers.LEVERS)
     assert found["INT8"] / found["batch of 16"] == pytest.approx(
         answers.composed(at(), at("int8"), windows=16, **TEXT).set_index("lever").at["INT8", "alone"])
     assert len(answers.steps(at(), at("int8"), windows=1, **TEXT)) == 4

@@ -105,11 +105,9 @@ def speeds(model_ids: Sequence[str], accelerator_id: str, *, windows: int, **tex
 
 
 def steps(plain: Deployment, small: Deployment, *, windows: int, **text) -> pd.DataFrame:
-    """A row a step, each with all above it: step, x_realtime. One window at a time, a batch that starts and ends together, then
-    LEVERS in the article's order. text: tokens, output_cv."""
-    rows = {"one window": speed_with((), plain, small, windows=1, **text)}
-    if windows > 1:
-        rows[f"batch of {windows}"] = speed_with((), plain, small, windows=windows, **text)
+    """A row a step, each with all above it: step, x_realtime. A batch that starts and ends together, then LEVERS in the article's
+    order. text: tokens, output_cv."""
+    rows = {f"batch of {windows}": speed_with((), plain, small, windows=windows, **text)}
     for n, lever in enumerate(LEVERS, 1):
         rows[lever] = speed_with(LEVERS[:n], plain, small, windows=windows, **text)
     return pd.DataFrame({"step": list(rows), "x_realtime": list(rows.values())})
