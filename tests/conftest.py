@@ -1,6 +1,8 @@
 """What all tests share: how references are compared, and that nothing is skipped unseen where all must run."""
 
 import os
+from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -10,6 +12,7 @@ except ImportError:  # without the test extra the plain tests still run
     IPyNbFile = None
 
 os.environ.pop("SITE_URL", None)  # tests that need an address make one up; the built site keeps the one it was given
+KEPT = Path(__file__).parents[1] / "_build" / "kept"
 COMPARED = {"data", "text", "text/plain", "ename", "evalue"}
 
 
@@ -27,6 +30,15 @@ def pytest_collect_file(file_path, parent):
         if IPyNbFile and isinstance(collector, IPyNbFile):
             collector.skip_compare = _AllBut()
     return collected
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item):
+    # A reference's kernel reads the verdicts that the book's chapters reached in this state of code and tables; the tests
+    # of the claims themselves judge anew.
+    kept = {"COSTPERTOKEN_KEPT": str(KEPT)} if IPyNbFile and isinstance(item.parent, IPyNbFile) else {}
+    with patch.dict(os.environ, kept):
+        return (yield)
 
 
 def _refuse_skip(report):
