@@ -149,7 +149,7 @@ def cheapest(*, model_id: str, accelerator_id: str, input_tokens: float) -> Find
         "overlap": int((served["output_low"].iloc[1:] <= lead["output_high"]).sum()),
     }  # fmt: skip
     figure = Figure(lead["output_value"], lead["output_low"], lead["output_high"])
-    return Finding(chapter=chapter, name="On the cheapest accelerator", figure=figure, unit="USD", facts=facts)
+    return Finding(chapter=chapter, name="Cheapest machine", figure=figure, unit="USD", facts=facts)
 
 
 def owning(*, accelerator_id: str, cloud_class: str) -> Finding:
@@ -184,7 +184,7 @@ def together_gain(*, model_id: str, accelerator_id: str, input_tokens: float) ->
     before, after = found.usd[frozenset()], found.usd[frozenset(best)]
     facts = {"n": len(pulled), "before_usd": before, "after_usd": after, "said": product, "n_said": len(said)}
     figure = scenario.spread(before / after, *(ratio_band(kind) for kind in kinds))
-    return Finding(chapter=chapter, name="Cheaper by all levers together", figure=figure, unit="", digits=2, facts=facts)
+    return Finding(chapter=chapter, name="All levers together", figure=figure, unit="", digits=2, facts=facts)
 
 
 def hosting(*, hosted_id: str, accelerator_id: str, input_tokens: float, requests_per_s: float) -> Finding:
