@@ -16,6 +16,7 @@ from costpertoken.evidence.admissible import Figure
 from costpertoken.evidence.checks import jpmorgan as checks
 from costpertoken.evidence.scenario import placed
 from costpertoken.fleet import dedicated
+from costpertoken.fleet.queueing import spares_for
 from costpertoken.fleet.station import Station
 from costpertoken.model.units import KILO
 
@@ -30,7 +31,7 @@ def shared_spares(case: Case, groups: int, **change) -> int:
     found = [isolation.isolated(case, groups, isolation.sizes(case, **change)).apart.accelerators]
     for of in isolation.sizes(case, **change):
         n = int(dedicated.needed(of, isolation.loads(case, groups)).sum())
-        found.append(of.accelerators * (n + dedicated.spares(n, of.availability, case.target)))
+        found.append(of.accelerators * (n + spares_for(needed=n, availability=of.availability, target=case.target)))
     return min(found)
 
 

@@ -7,18 +7,14 @@ accelerators; each fleet takes the size with which it has the fewest accelerator
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
-from scipy.special import betainc
 
 from costpertoken.fleet.queueing import spares_for
 from costpertoken.fleet.station import Station, pooled
 from costpertoken.fleet.steady import most_requests_per_s
 from costpertoken.model.records import check_range
 
-#: Spare replicas tried at once.
-FEW = 64
 #: Replicas in one queue at which a size's capacity is computed; between them it is read off by their logarithm.
 COUNTS = np.array([1.0, 4.0, 64.0])
 
@@ -79,19 +75,11 @@ def needed(of: Size, requests_per_s) -> np.ndarray:
     return n.astype(int)
 
 
-@cache
-def spares(replicas: int, availability: float, target: float) -> int:
-    """`queueing.spares_for`, remembered; the binomial's tail as an incomplete beta function, which is quicker."""
-    enough = betainc(replicas, 1.0 + np.arange(FEW), availability) >= target
-    if not enough.any():
-        return spares_for(needed=replicas, availability=availability, target=target)
-    return int(np.argmax(enough))
-
-
 def spare(of: Size, replicas, target: float) -> np.ndarray:
     """Spare replicas with which so many are up with the target's chance."""
-    each, at = np.unique(replicas, return_inverse=True)
-    return np.array([spares(int(n), of.availability, target) for n in each])[at].reshape(np.shape(replicas))
+    each = np.asarray(replicas)
+    known = {n: spares_for(needed=n, availability=of.availability, target=target) for n in set(each.ravel().tolist())}
+    return np.array([known[n] for n in each.ravel().tolist()]).reshape(each.shape)
 
 
 def fleet(sizes: Sequence[Size], requests_per_s, *, target: float = 0.0) -> Fleet:

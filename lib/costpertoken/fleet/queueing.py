@@ -5,15 +5,16 @@ times the seconds that one is served, so that load / servers is the utilisation.
 hold between whole numbers of servers too. What a slot's speed owes to the other slots is `station`.
 """
 
+from functools import cache
+
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import gammaincc, gammaln, ndtr, xlogy
-from scipy.stats import binom
+from scipy.special import betainc, gammaincc, gammaln, ndtr, xlogy
 
 from costpertoken.model.records import InputError, check_range
 
-#: Most spare servers tried.
-MOST_SPARES = 1000
+#: Spare servers tried at first, and at most.
+FEW_SPARES, MOST_SPARES = 64, 1000
 
 
 def erlang_b(*, servers, load):
@@ -80,14 +81,18 @@ def margin(wait_probability: float) -> float:
     return float(brentq(surplus, 1e-9, 10.0))
 
 
+@cache
 def spares_for(*, needed: int, availability: float, target: float) -> int:
     """The k of N + k: the fewest spares at which `needed` servers are up with at least the target's probability.
 
-    Each is up independently with `availability`. Raises InputError where not even many spares reach the target.
+    Each is up independently with `availability`; the binomial's tail as an incomplete beta function, which is quicker. Raises
+    InputError where not even many spares reach the target.
     """
     check_range("availability", availability, high=1.0, exclusive=True)
-    spares = np.arange(MOST_SPARES)
-    enough = binom.sf(needed - 1, needed + spares, availability) >= target
-    if not enough.any():
-        raise InputError(f"availability {availability:g} of each of {needed} never makes {target:g} together; expected more")
-    return int(spares[np.argmax(enough)])
+    if needed < 1:
+        return 0
+    for most in (FEW_SPARES, MOST_SPARES):
+        enough = betainc(needed, 1.0 + np.arange(most), availability) >= target
+        if enough.any():
+            return int(np.argmax(enough))
+    raise InputError(f"availability {availability:g} of each of {needed} never makes {target:g} together; expected more")

@@ -57,13 +57,16 @@ def bare_sizes(model, accelerator, weights, input_tokens, output_tokens, ttft_ms
     return tuple(one for one in found if one)
 
 
+@cache
+def availability(accelerator, tp, **failures) -> float:
+    """Of a replica of so many accelerators in a centre."""
+    return places.places(accelerator, tp, **failures)[0].availability
+
+
 def with_failures(bare, accelerator, *, faster: float = 1.0, failures: dict | None = None) -> list[dedicated.Size]:
     """Sizes with the failures of a centre. faster: a factor of what each replica takes; failures: FAILURES changed."""
-    centres = [places.places(accelerator, one.accelerators, **(failures or {}))[0] for one in bare]
-    return [
-        replace(one, each_per_s=one.each_per_s * faster, availability=centre.availability)
-        for one, centre in zip(bare, centres, strict=True)
-    ]
+    up = [availability(accelerator, one.accelerators, **(failures or {})) for one in bare]
+    return [replace(one, each_per_s=one.each_per_s * faster, availability=p) for one, p in zip(bare, up, strict=True)]
 
 
 def sizes(model, accelerator, weights, *, faster: float = 1.0, failures: dict | None = None, **work) -> list[dedicated.Size]:
