@@ -146,8 +146,8 @@ def _pairs() -> list[list]:
     claims.load_checks()
     bands = {row.id: claims.printed_of(row).band() for row in tables.read("claims").itertuples()}
     out = []
-    for (claim, other), function in claims.TOGETHER.items():
-        values = [function(**scenario) for scenario in admissible.scenarios(admissible.inputs(claim))]
+    for claim, other in claims.TOGETHER:
+        values = claims.together_values(claim, other)
         first = np.array([admissible.gap(a, bands[claim]) == 0 for a, _ in values])
         second = np.array([admissible.gap(b, bands[other]) == 0 for _, b in values])
         shares = [float(held.mean()) for held in (first, second, first & second)]

@@ -119,8 +119,15 @@ def _readings(folder: Path) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
+@tables.of_tables
+def _off() -> tuple[float, float]:
+    """Least and most of computed over measured."""
+    off = readings()["computed"] / readings()["measured"]
+    return off.min(), off.max()
+
+
 def cost_band(at: Deployment) -> tuple[float, float]:
     """(low, high) factors of a cost: the model's own for such a deployment, widened until it holds all readings of speech."""
     low, high = model_band(at, backlog=True)
-    off = readings()["computed"] / readings()["measured"]
-    return min(low, off.min()), max(high, off.max())
+    least, most = _off()
+    return min(low, least), max(high, most)

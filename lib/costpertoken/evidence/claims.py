@@ -119,13 +119,20 @@ def printed_of(row) -> Printed:
     return Printed(low, high, 0.0 if math.isnan(row.tolerance) else row.tolerance, row.flatters)
 
 
+@tables.of_tables
+def together_values(claim_id: str, other_id: str) -> tuple[tuple[float, float], ...]:
+    """Both values of such a pair in each of the first claim's admissible scenarios."""
+    function = TOGETHER[claim_id, other_id]
+    return tuple(function(**scenario) for scenario in admissible.scenarios(admissible.inputs(claim_id)))
+
+
 def excluded(claim_id: str, bands: dict[str, tuple[float, float]]) -> tuple[str, ...]:
     """Claims that hold under no admissible scenario under which this one holds, though each holds under some."""
     found = []
-    for (own, other), function in TOGETHER.items():
+    for own, other in TOGETHER:
         if claim_id not in (own, other):
             continue
-        pairs = [function(**scenario) for scenario in admissible.scenarios(admissible.inputs(own))]
+        pairs = together_values(own, other)
         first = np.array([admissible.gap(a, bands[own]) == 0 for a, _ in pairs])
         second = np.array([admissible.gap(b, bands[other]) == 0 for _, b in pairs])
         if first.any() and second.any() and not (first & second).any():

@@ -145,6 +145,7 @@ def compute_saved(*, model, context_tokens):
     return 100 * (1 - kept["flop"])
 
 
+@tables.of_tables
 def score_kept(*, pair, benchmark) -> float:
     """Score of the mixture over the dense model's, in per cent: of one benchmark, or of the means of its source's table."""
     rows = scores().query("pair == @pair")
