@@ -1,8 +1,5 @@
 """The whole ledger seen at once: the score by part, how rare the conditions are, which claims exclude each other, and what the
-conditions have in common.
-
-A claim of a part whose checks are not there yet is `pending`: it is listed, and counts nowhere else.
-"""
+conditions have in common."""
 
 import math
 import re
@@ -15,9 +12,8 @@ from costpertoken import tables
 from costpertoken.evidence import admissible, claims, words
 from costpertoken.evidence.kept import kept
 
-PENDING = "pending"
 #: Verdicts as a reader wants them stacked: from true to undecided.
-ORDER = ["holds", "holds-under", "inconsistent", "overstated", "understated", "contradicts-physics", "unverifiable", PENDING]
+ORDER = ["holds", "holds-under", "inconsistent", "overstated", "understated", "contradicts-physics", "unverifiable"]
 #: True nowhere, or not together with another claim.
 WRONG = ("inconsistent", "overstated", "understated", "contradicts-physics")
 PARTS = {
@@ -50,15 +46,11 @@ PAIR = ["claim", "other", "claim_holds", "other_holds", "both_hold", "claim_low"
 
 
 def everything() -> pd.DataFrame:
-    """One row a claim, all of them: the ledger's columns, its part, subject, quantity and scope; `pending` without a check."""
+    """One row a claim, all of them: the ledger's columns, its part, subject, quantity and scope."""
     rows = tables.read("claims")[["id", "part", "subject", "quantity", "claim", "reading"]]
-    out = rows.merge(claims.ledger().drop(columns="claim"), on="id", how="left")
-    texts = ["chapter", "printed", "unit", "condition", "reason", "conflicts_with"]
+    out = rows.merge(claims.ledger().drop(columns="claim"), on="id")
     scopes = out["quantity"].map(lambda name: SCOPES[0] if name in OF_A_PART else SCOPES[1 if name in OF_THE_WHOLE else 2])
     return out.assign(
-        **{name: out[name].fillna("") for name in texts},
-        verdict=out["verdict"].fillna(PENDING),
-        close_call=out["close_call"].eq(True),
         part=out["part"].map(PARTS),
         scope=scopes,
     )
@@ -67,13 +59,10 @@ def everything() -> pd.DataFrame:
 def listing(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows of `everything()` as a reader searches them: claim, verdict, what is printed, why, what is computed, part."""
     shown = words.shown(rows)
-    waits = rows["verdict"].eq(PENDING).to_numpy()
     read = ("; read as: " + rows["reading"]).where(rows["reading"] != "", "").to_numpy()
     shown = shown.assign(
         Part=rows["part"].to_numpy(),
-        Computed=shown["Computed"].mask(waits, "–"),
-        Printed=shown["Printed"].mask(waits, "–"),
-        Why=shown["Why"].mask(waits, "its checks are not written yet") + read,
+        Why=shown["Why"] + read,
     )
     return shown[["Claim", "Verdict", "Printed", "Why", "Computed", "Part"]]
 
@@ -88,7 +77,7 @@ def examples(rows: pd.DataFrame, most: int) -> pd.DataFrame:
 
 def decided(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows about which something could be computed."""
-    return rows[~rows["verdict"].isin([PENDING, "unverifiable"])]
+    return rows[rows["verdict"] != "unverifiable"]
 
 
 def score(rows: pd.DataFrame, by: str, groups: Sequence[str], verdicts: Sequence[str] = ()) -> pd.DataFrame:

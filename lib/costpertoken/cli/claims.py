@@ -21,7 +21,7 @@ def claims_command(chapter, claim_id, as_json) -> None:
     """Every claim of the article that this book answers: printed, computed with its interval, verdict and reason.
 
     A verdict is given by a rule, in its order, from the computed figure, the printed one and a tolerance; a condition
-    under which a claim is true is solved for. Claims of parts that are not written yet are counted as pending.
+    under which a claim is true is solved for.
 
     \b
     Examples:
@@ -30,20 +30,17 @@ def claims_command(chapter, claim_id, as_json) -> None:
       costpertoken claims --id batch32-cost-reduction --json
     """
     rows = claims.ledger(chapter=chapter, claim_id=claim_id)
-    left = claims.pending() if chapter is None and claim_id is None else None
-    click.echo(to_json(rows, left) if as_json else drawn(rows, left))
+    click.echo(to_json(rows) if as_json else drawn(rows))
 
 
-def to_json(rows, left) -> str:
-    """The ledger, the rule in its order and what is pending, without NaN."""
+def to_json(rows) -> str:
+    """The ledger and the rule in its order, without NaN."""
     plain = {"rule": VERDICTS, "claims": json.loads(rows.to_json(orient="records"))}
-    if left is not None:
-        plain["pending"] = json.loads(left.to_json(orient="records"))
     return json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False)
 
 
-def drawn(rows, left) -> str:
-    """The ledger as a table for a terminal, then the counts, the rule and what is pending."""
+def drawn(rows) -> str:
+    """The ledger as a table for a terminal, then the counts and the rule."""
     console = Console(width=WIDTH, no_color=True, highlight=False)
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name, style in (("claim", {"ratio": 5}), ("printed", {"ratio": 2}), ("computed", {"ratio": 3})):
@@ -56,15 +53,13 @@ def drawn(rows, left) -> str:
     with console.capture() as captured:
         console.print(grid)
     table = "\n".join(line.rstrip() for line in captured.get().splitlines())
-    return "\n".join([table, "", *footing(rows, left)])
+    return "\n".join([table, "", *footing(rows)])
 
 
-def footing(rows, left) -> list[str]:
-    """Counts by verdict, the rule in its order, pending claims by part."""
+def footing(rows) -> list[str]:
+    """Counts by verdict, and the rule in its order."""
     counts = rows["verdict"].value_counts()
     lines = [f"{len(rows)} claims: " + ", ".join(f"{counts[name]} {name}" for name in VERDICTS if name in counts)]
     lines += ["", "The rule, the first that is met:"]
     lines += [f"  {place}. {name}: {when}" for place, (name, when) in enumerate(VERDICTS.items(), start=1)]
-    if left is not None and len(left):
-        lines += ["", "Pending: " + ", ".join(f"{row.claims} of {row.part}" for row in left.itertuples())]
     return lines

@@ -171,15 +171,14 @@ def claim_rows(*, chapter: str | None = None, claim_id: str | None = None) -> pd
 
 
 def ledger(*, chapter: str | None = None, claim_id: str | None = None) -> pd.DataFrame:
-    """One row a claim that has a check: id, chapter, claim, printed, computed, low, high, unit, verdict, condition, share,
-    reason, conflicts_with, close_call. Claims of parts without checks yet are left out (see `pending`)."""
+    """One row a claim: id, chapter, claim, printed, computed, low, high, unit, verdict, condition, share, reason,
+    conflicts_with, close_call."""
     from costpertoken.evidence import words
 
     load_checks()
     rows = claim_rows(chapter=chapter, claim_id=claim_id)
     bands = _bands(tables.data_dir())
-    asked = rows[rows["check"] != ""].itertuples()
-    out = [kept(f"claim-{row.id}", lambda row=row: words.row(row, *judged(row, bands))) for row in asked]
+    out = [kept(f"claim-{row.id}", lambda row=row: words.row(row, *judged(row, bands))) for row in rows.itertuples()]
     return pd.DataFrame(out, columns=words.COLUMNS)
 
 
@@ -214,9 +213,3 @@ def judged(row, bands: dict) -> tuple[str, Evidence | None, str, bool]:
     given = verdict(printed, found)
     close = any(verdict(printed, found, factor) != given for factor in CLOSE)
     return given, found, "", close
-
-
-def pending() -> pd.DataFrame:
-    """Claims whose part has no check yet: part and number."""
-    rows = tables.read("claims").query("check == ''")
-    return rows.groupby("part", sort=False)["id"].size().rename("claims").reset_index()
