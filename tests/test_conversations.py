@@ -88,6 +88,13 @@ def test_chance_to_return_and_histories_in_wait_by_hand():
     assert conversations.held_tokens(THREE, lifetime_s=0.0, **same) == 0
 
 
+def test_what_is_assumed_stands_in_the_data_with_its_range():
+    rows = conversations.assumed("user_tokens", "lifetime_s", "weights").set_index("name")
+    assert list(rows["value"]) == [30.0, 300.0, "fp8"]
+    assert rows.at["user_tokens", "range"] == "10 to 200" and rows.at["weights", "range"] == "fp8 or bf16"
+    assert (rows.at["lifetime_s", "low"], rows.at["lifetime_s", "high"]) == (0.0, 3600.0)
+
+
 def test_histories_in_wait_agree_with_a_simulation():
     rng, n, gap, life = np.random.default_rng(1), 40_000, 60.0, 90.0
     seconds = np.minimum(rng.exponential(gap, (n, 2)), life)

@@ -20,7 +20,7 @@ def scaled(of: Service, times: float) -> Service:
     return replace(of, of=replace(one, user_tokens=one.user_tokens * times, answer_tokens=one.answer_tokens * times))
 
 
-def by_scale(of: Service, *, n: int = 12) -> pd.DataFrame:
+def by_scale(of: Service, *, n: int = 8) -> pd.DataFrame:
     """times, tokens_per_day (of answers), what (before, after), usd a month (parts of replicas): messages longer by SCALES."""
     rows = []
     for times in np.geomspace(*SCALES, n):
@@ -53,7 +53,7 @@ def solved(month, usd: float, low: float, high: float) -> float:
     ends = month(low) - usd, month(high) - usd
     if not ends[0] * ends[1] <= 0:
         return np.nan
-    return float(brentq(lambda at: month(at) - usd, low, high, rtol=1e-7))
+    return float(brentq(lambda at: month(at) - usd, low, high, rtol=1e-6))
 
 
 def weaker(of: Service, times: float, usd: float) -> tuple[str, float]:

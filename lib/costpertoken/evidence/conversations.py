@@ -7,8 +7,10 @@ dropped begins differently each time, and of it only the system prompt, which al
 
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from costpertoken import tables
 from costpertoken.evidence.scenario import placed
@@ -24,6 +26,23 @@ DAYS_PER_MONTH = HOURS_PER_MONTH * HOUR_S / DAY_S
 DEGREES = (1, 2, 4, 8)
 #: plain: an engine of today. early: static batches, a reserved stretch a request, attention scores written.
 SERVINGS = ("plain", "early")
+#: The claim whose inputs say what its article does not; what data/ownership.csv says of conversations: name -> (quantity, scope).
+CLAIM, HELD = "shopify-unoptimized-cost", {"gap_s": ("turn_gap", "conversation"), "lifetime_s": ("history_lifetime", "cache")}
+
+
+def assumed(*names: str) -> pd.DataFrame:
+    """A row a name that the book assumes of a service of conversations: name, value, range in words, low, high (NaN where it is a
+    word), unit, note."""
+    inputs = tables.read("claim_inputs").query("claim_id == @CLAIM").set_index("name")
+    held = tables.read("ownership").set_index(["quantity", "scope"])
+    rows = []
+    for name in names:
+        row = held.loc[HELD[name]] if name in HELD else inputs.loc[name]
+        words = "" if name in HELD else row["words"]
+        span = words.replace("|", " or ") if words else f"{row['low']:g} to {row['high']:g}"
+        value = row["value"] if words else float(row["value"])
+        rows.append({"name": name, "value": value, "range": span} | row[["low", "high", "unit", "note"]].to_dict())
+    return pd.DataFrame(rows)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,9 +118,15 @@ def lengths(of: Conversation, *, returned: float | None, output_cv: float = 0.0)
     return Lengths(float(prompts.mean()), of.answer_tokens, all_of["found"] / all_of["input"], spread, output_cv)
 
 
+@cache
+def baseline(folder: Path) -> dict[str, float]:
+    """Settings of early serving (data/levers.csv)."""
+    return tables.read("levers").query("lever == 'baseline'").set_index("setting")["value"].to_dict()
+
+
 def early(at: Deployment, load: Workload, *, longest_tokens: float) -> Setup:
     """Serving before paging and iteration-level scheduling, from data/levers.csv, with stretches that hold the longest."""
-    known = tables.read("levers").query("lever == 'baseline'").set_index("setting")["value"]
+    known = baseline(tables.data_dir())
     setup = Setup(deployment=at, workload=load, schedule="static", output_cv=known["output_cv"])
     stretch = max(known["reserved_tokens"], longest_tokens)
     setup = reserve(setup, reserved_tokens=stretch, fragmentation=known["fragmentation"])
