@@ -39,7 +39,7 @@ def assumed(*names: str) -> pd.DataFrame:
     for name in names:
         row = held.loc[HELD[name]] if name in HELD else inputs.loc[name]
         words = "" if name in HELD else row["words"]
-        span = words.replace("|", " or ") if words else f"{row['low']:g} to {row['high']:g}"
+        span = words.replace("|", " or ") if words else f"{row['low']:,g} to {row['high']:,g}"
         value = row["value"] if words else float(row["value"])
         rows.append({"name": name, "value": value, "range": span} | row[["low", "high", "unit", "note"]].to_dict())
     return pd.DataFrame(rows)

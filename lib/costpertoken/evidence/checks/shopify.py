@@ -17,6 +17,7 @@ from costpertoken.evidence.conversations import (
 )
 from costpertoken.evidence.conversations import usd_per_month as month_of
 from costpertoken.evidence.scenario import market, model_band, placed, rent, spread
+from costpertoken.model.units import GIGA
 from costpertoken.prose import significant
 
 #: What the article prints of the month before (USD).
@@ -25,8 +26,8 @@ PRINTED_BEFORE = 2.1e6
 
 @check("tokens-of-turns")
 def tokens_of_turns(*, conversations_per_day, turns, answer_tokens, counted):
-    """Conversations x turns x tokens of an answer; where both sides' messages are counted as turns, half of them are answers."""
-    return conversations_per_day * turns * answer_tokens * (0.5 if counted == "messages" else 1.0)
+    """Conversations x turns x tokens of an answer, in billions; where both sides' messages are turns, half are answers."""
+    return conversations_per_day * turns * answer_tokens * (0.5 if counted == "messages" else 1.0) / GIGA
 
 
 @check("turns-of-tokens")
@@ -37,7 +38,7 @@ def turns_of_tokens(*, conversations_per_day, tokens_per_day, answer_tokens, cou
 
 @together("shopify-turns", "shopify-tokens")
 def turns_and_tokens(*, conversations_per_day, tokens_per_day, answer_tokens, counted):
-    """(turns that the tokens leave, tokens that the printed turns make) with the same answers."""
+    """(turns that the tokens leave, billions of tokens that the printed turns make) with the same answers."""
     same = {"conversations_per_day": conversations_per_day, "answer_tokens": answer_tokens, "counted": counted}
     return turns_of_tokens(tokens_per_day=tokens_per_day, **same), tokens_of_turns(turns=20, **same)
 
