@@ -73,10 +73,10 @@ def useful(rows: pd.DataFrame) -> np.ndarray:
     return np.where(rows["commitment"] == "spot", spot, rows["value"])
 
 
-def billed_accelerators(rows: pd.DataFrame, *, n_replicas: int, tp: int) -> np.ndarray:
-    """Accelerators paid for by so many replicas at each offer: whole instances where the offer names one, each holding whole
-    replicas; NaN where a replica does not fit into an instance."""
+def billed_accelerators(rows: pd.DataFrame, *, n_replicas, tp: int) -> np.ndarray:
+    """Accelerators paid for by so many replicas (a number, or a column of them) at each offer: whole instances where the offer
+    names one, each holding whole replicas; NaN where a replica does not fit into an instance."""
     size = rows["n_accel"].to_numpy(dtype=float)
     per_instance = np.floor(size / tp)
     whole = np.where(per_instance >= 1, np.ceil(n_replicas / np.maximum(per_instance, 1.0)) * size, np.nan)
-    return np.where(rows["instance"] == "", float(n_replicas * tp), whole)
+    return np.where(rows["instance"].to_numpy() == "", n_replicas * tp * 1.0, whole)

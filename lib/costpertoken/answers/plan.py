@@ -81,12 +81,9 @@ def placements(
 
 def bills(offered: pd.DataFrame, *, n_replicas, tp: int) -> np.ndarray:
     """USD an hour of so many replicas at each offer; of several numbers in turn, their mean."""
-    each = [
-        billed_accelerators(offered, n_replicas=int(n), tp=tp) * offered["usd_per_useful_hour"].to_numpy()
-        for n in np.unique(n_replicas)
-    ]
-    shares = np.unique(n_replicas, return_counts=True)[1] / np.size(n_replicas)
-    return shares @ np.array(each)
+    numbers, times = np.unique(n_replicas, return_counts=True)
+    billed = billed_accelerators(offered, n_replicas=numbers.astype(int)[:, None], tp=tp)
+    return times / np.size(n_replicas) @ (billed * offered["usd_per_useful_hour"].to_numpy())
 
 
 def fleet_of(deployed: Deployment, at: Station, offered: pd.DataFrame, demand: Demand, *, n_replicas, slots) -> Fleet | None:
