@@ -36,9 +36,10 @@ def test_spares_by_the_binomial():
     found = int(dedicated.fleet([FLAT], 30.0, target=0.9999).spares[0])
     assert binom.sf(19, 20 + found, 0.999) >= 0.9999 > binom.sf(19, 19 + found, 0.999)
     assert dedicated.fleet([FLAT], 30.0).spares[0] == 0
-    for n in (1, 7, 300, 12_000):
-        k = queueing.spares_for(needed=n, availability=0.997, target=0.9999)
-        assert binom.sf(n - 1, n + k, 0.997) >= 0.9999 > (binom.sf(n - 1, n + k - 1, 0.997) if k else 0.0)
+    for n, up in ((1, 0.997), (7, 0.997), (300, 0.997), (12_000, 0.997), (1000, 0.9)):  # the last takes more than are tried first
+        k = queueing.spares_for(needed=n, availability=up, target=0.9999)
+        assert binom.sf(n - 1, n + k, up) >= 0.9999 > (binom.sf(n - 1, n + k - 1, up) if k else 0.0)
+    assert k > queueing.FEW_SPARES and queueing.spares_for(needed=0, availability=0.9, target=0.9999) == 0
 
 
 def test_each_fleet_takes_the_size_that_makes_it_smallest():
