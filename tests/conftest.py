@@ -36,8 +36,9 @@ def pytest_collect_file(file_path, parent):
 def pytest_runtest_setup(item):
     # A reference's kernel reads the verdicts that the book's chapters reached in this state of code and tables; the tests
     # of the claims themselves judge anew.
-    kept = {"COSTPERTOKEN_KEPT": str(KEPT)} if IPyNbFile and isinstance(item.parent, IPyNbFile) else {}
-    with patch.dict(os.environ, kept):
+    if not (IPyNbFile and isinstance(item.parent, IPyNbFile)):
+        return (yield)
+    with patch.dict(os.environ, COSTPERTOKEN_KEPT=str(KEPT)):
         return (yield)
 
 
