@@ -167,6 +167,8 @@ def test_bills_come_out_when_their_lengths_are_put_in():
         assert times > 1 and bills.meets(curve, what, bill) == pytest.approx(times, rel=0.2)
         assert talk.month_usd(bills.scaled(one, times), pulled, whole=False) == pytest.approx(bill, rel=1e-5)
     assert np.isnan(bills.scale_for(one, curve, "before", 1.0))
+    edge = curve[(curve["what"] == "after") & (curve["times"] <= 1)]  # longer messages have no fleet
+    assert 0.5 < bills.scale_for(one, edge, "after", 0.9 * edge["usd"].iloc[-1]) < 1
     dearer = 1.2 * usd[frozenset(talk.levers(one))]
     lever, share = bills.weaker(one, 1.0, dearer)
     assert lever == "routed" and share < one.routed

@@ -20,10 +20,11 @@ def scaled(of: Service, times: float) -> Service:
     return replace(of, of=replace(one, user_tokens=one.user_tokens * times, answer_tokens=one.answer_tokens * times))
 
 
-def by_scale(of: Service, *, n: int = 8) -> pd.DataFrame:
-    """times, tokens_per_day (of answers), what (before, after), usd a month (parts of replicas): messages longer by SCALES."""
+def by_scale(of: Service, *, n: int = 7) -> pd.DataFrame:
+    """times, tokens_per_day (of answers), what (before, after), usd a month (parts of replicas): messages as they are and longer
+    by SCALES."""
     rows = []
-    for times in np.geomspace(*SCALES, n):
+    for times in sorted({1.0, *np.geomspace(*SCALES, n)}):
         other = scaled(of, float(times))
         for what, pulled in (("before", ()), ("after", levers(of))):
             rows.append((float(times), per_day(other)["output"], what, month_usd(other, pulled, whole=False)))
@@ -45,7 +46,9 @@ def scale_for(of: Service, curve: pd.DataFrame, what: str, usd: float) -> float:
     near, pulled = meets(curve, what, usd), () if what == "before" else levers(of)
     if np.isnan(near):
         return near
-    return solved(lambda times: month_usd(scaled(of, times), pulled, whole=False), usd, near / 2, near * 2)
+    known = curve.loc[curve["what"] == what, "times"]
+    ends = max(near / 2, known.min()), min(near * 2, known.max())
+    return solved(lambda times: month_usd(scaled(of, times), pulled, whole=False), usd, *ends)
 
 
 def solved(month, usd: float, low: float, high: float) -> float:
