@@ -8,7 +8,7 @@ import pytest
 from costpertoken.answers import tiers
 from costpertoken.evidence import places
 from costpertoken.fleet import sites
-from costpertoken.fleet.queueing import servers_for
+from costpertoken.fleet.queueing import servers_for, spares_for
 from costpertoken.fleet.station import at_flight, station
 from costpertoken.fleet.steady import steady
 from costpertoken.fleet.tiers import Kind
@@ -70,7 +70,7 @@ def test_an_edge_by_hand():
     of = kind(requests_per_s=0.03)
     at = tiers.tier("x", SMALL, [of], place=place, n_sites=3, day=FLAT)
     found = tiers.table({tiers.CHEAPEST: [([of], [at])]}, [of]).iloc[0]
-    spare = sites.spares(1, place.availability, tiers.TARGET)
+    spare = spares_for(needed=1, availability=place.availability, target=tiers.TARGET)
     assert found["replicas"] == 3 * (1 + spare)
     assert found["usd_per_hour"] == pytest.approx(
         3 * ((1 + spare) * place.usd_per_replica_hour + place.fixed_usd_per_hour)

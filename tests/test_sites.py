@@ -88,6 +88,6 @@ def test_spares_within_are_the_same_spares():
     for replicas in (1, 5, 40, 500):
         within = sites.spares_within(replicas, 0.998, 0.999)
         if within < replicas:
-            assert sites.spares(replicas - within, 0.998, 0.999) <= within
-            assert within == 0 or sites.spares(replicas - within + 1, 0.998, 0.999) > within - 1
+            assert queueing.spares_for(needed=replicas - within, availability=0.998, target=0.999) <= within
+            assert within == 0 or queueing.spares_for(needed=replicas - within + 1, availability=0.998, target=0.999) > within - 1
     assert sites.spares_within(1, 0.5, 0.9) == 1 and sites.spares_within(3, 0.999999, 0.9) == 0

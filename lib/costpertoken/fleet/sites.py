@@ -99,12 +99,6 @@ def spread_peak(peak_to_mean: float, width_hours: float) -> float:
 
 
 @cache
-def spares(needed: int, availability: float, target: float) -> int:
-    """`spares_for`, remembered."""
-    return spares_for(needed=needed, availability=availability, target=target)
-
-
-@cache
 def spares_within(replicas: int, availability: float, target: float) -> int:
     """How many of so many replicas have to count as spares, for the others to be up with at least the target's probability;
     all of them where none can be promised."""
@@ -129,7 +123,7 @@ def serve_from(demand: Demand, place: Place, sites: int) -> Sites:
     peak, mean = seen_peak(demand, sites), demand.load / sites
     each = replicas_for(load=mean * peak / demand.models, slots=demand.slots, wait_probability=demand.wait_probability)
     needed = demand.models * each
-    spare = spares(needed, place.availability, demand.target)
+    spare = spares_for(needed=needed, availability=place.availability, target=demand.target)
     paid = needed + spare
     bill = sites * (paid * place.usd_per_replica_hour + place.fixed_usd_per_hour)
     return Sites(

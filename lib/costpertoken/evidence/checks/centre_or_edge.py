@@ -7,7 +7,7 @@ from costpertoken.evidence.admissible import Figure
 from costpertoken.evidence.claims import Unverifiable, check, together
 from costpertoken.evidence.ownership import prior
 from costpertoken.evidence.scenario import model_band, placed, spread
-from costpertoken.fleet import network, sites
+from costpertoken.fleet import network, queueing, sites
 from costpertoken.fleet.machines import capacity_tok_per_s
 from costpertoken.model.units import HOUR_S, KILO, MTOK
 from costpertoken.money.cost import usd_per_mtok
@@ -125,7 +125,7 @@ def cheaper_and_dearer(*, counted, accelerator, n_sites, per_replica, **load) ->
 def spares_of_a_site(*, replicas, per_replica, failure_hours, repair_hours, target, handed_over) -> float:
     """Fewest spare replicas with which a site that needs so many has them up; none where other sites take over."""
     up = sites.availability(hours_between_failures=failure_hours, repair_hours=repair_hours, accelerators=per_replica)
-    return float(sites.spares(round(replicas), up, target) if handed_over == "no" else 0)
+    return float(queueing.spares_for(needed=round(replicas), availability=up, target=target) if handed_over == "no" else 0)
 
 
 def centre_usd_per_mtok(*, model, accelerator, weights, per_replica, utilisation, input_tokens, output_tokens) -> float:
