@@ -75,7 +75,7 @@ def test_limits_in_contributing_are_those_of_the_tests():
     tests = {name: (ROOT / "tests" / f"test_{name}.py").read_text("utf-8") for name in ("layering", "chapters")}
     assert "at most 25 lines" in text and "lines > 25" in tests["layering"]
     assert "at most 250" in text and "<= 250" in tests["layering"]
-    assert "1200 to 2500 words" in text and "1200 <= " in tests["chapters"] and "<= 2500" in tests["chapters"]
+    assert "1200 to 2500 words" in text and "else (1200, 2500)" in tests["chapters"]
     assert "at most 20 lines" in text and "<= 20" in tests["chapters"]
 
 
