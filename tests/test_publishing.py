@@ -17,6 +17,7 @@ from bookpress.published import at_root, site_url, sitemap, takeaway
 
 pristine, book = test_press.pristine, test_press.book  # fixtures: a book of two tiny chapters, and a copy of it
 FOLDER = Path(__file__).parents[1] / ".github" / "workflows"
+RENEWAL = FOLDER.parent / "dependabot.yml"
 WORKFLOWS = {path.name: path.read_text("utf8") for path in sorted(FOLDER.glob("*.yml"))}
 TOOLS = Path(sys.executable).parent
 PINNED = re.compile(r"uses: [\w-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$")
@@ -111,12 +112,15 @@ def test_one_action_has_one_version():
 
 
 def test_zizmor_finds_nothing_and_would_find_something(tmp_path):
-    assert audited(FOLDER) == []
+    assert audited(FOLDER.parent) == []
     for number, (name, old, new, _) in enumerate(UNSOUND):
         path = tmp_path / ".github" / "workflows" / f"broken{number}.yml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(broken(name, old, new), "utf8")
+    hasty = re.sub(r"    cooldown:\n.*\n", "", RENEWAL.read_text("utf8"))
+    (tmp_path / ".github" / "dependabot.yml").write_text(hasty, "utf8")
     found = audited(tmp_path)
+    assert [what for where, what in found if "dependabot.yml" in where] == ["dependabot-cooldown"]
     for number, (_, _, _, ident) in enumerate(UNSOUND):
         assert any(ident == what and f"broken{number}.yml" in where for where, what in found), ident
 
@@ -126,6 +130,13 @@ def test_workflows_fit_the_schema_and_a_misspelt_one_does_not(tmp_path):
     wrong = tmp_path / "wrong.yml"
     wrong.write_text(broken("test.yml", "timeout-minutes", "timeout-minuts"), "utf8")
     assert "timeout-minuts" in valid("github-workflows", wrong).stdout
+
+
+def test_the_renewal_of_pins_fits_its_schema_and_covers_the_actions():
+    assert valid("dependabot", RENEWAL).returncode == 0
+    (update,) = yaml.safe_load(RENEWAL.read_text("utf8"))["updates"]
+    assert (update["package-ecosystem"], update["schedule"]) == ("github-actions", {"interval": "monthly"})
+    assert [group["patterns"] for group in update["groups"].values()] == [["*"]]  # else one of two workflows lags
 
 
 def test_the_citation_fits_its_schema():
