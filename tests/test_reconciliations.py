@@ -186,6 +186,21 @@ def test_the_interval_holds_the_fall_and_widens_with_noise():
     assert found.low < 4 < found.high and found.low < found.value < found.high
 
 
+def test_the_interval_is_that_of_the_steps_by_hand():
+    dates = pd.to_datetime(["2024-01-01", "2025-01-01", "2026-01-01"])
+    steps = pd.DataFrame({"date": dates, "usd": [8.0, 8.0 / np.e, 8.0 / np.e**4], "price_key": "a"})
+    found = prices.fitted(steps)  # log falls of 1 and 3 about a slope of 2 a year: spread sqrt(2 * 2 / 1), over 2 years; t of 1
+    wide = np.sqrt(2 * 2 / 1) / 2 * 3.0777
+    assert np.log(found[:]) == pytest.approx([2, 2 - wide, 2 + wide], rel=0.01)
+
+
+def test_the_most_within_a_year():
+    rows = ("a", "2022-01-01", 8), ("a", "2024-01-01", 4), ("a", "2024-12-30", 1), ("a", "2025-01-01", 0.5)
+    slow = prices.cheapest(lists(*rows))
+    assert prices.most_in_a_year(slow) == 8  # 8 until 2024-01-01, and 1 less than a year after it
+    assert prices.most_in_a_year(prices.cheapest(lists(("a", "2022-01-01", 8), ("a", "2023-01-01", 9)))) == 1
+
+
 def test_two_prices_make_a_fall_without_an_interval():
     found = prices.fitted(prices.cheapest(lists(("a", "2024-01-01", 4), ("a", "2024-12-31", 1))))
     assert found.value == pytest.approx(4, rel=0.01) and np.isnan(found.low)
@@ -216,7 +231,8 @@ def test_a_higher_level_has_fewer_models_and_no_cheaper_price():
 
 def test_the_history_leaves_out_what_is_not_one_sellers_price_of_one_model():
     keys = prices.history()["price_key"]
-    assert not keys.str.contains("openrouter/|hyperbolic/|-latest|r1-7b-qwen").any() and len(keys) > 300
+    other = "openrouter/|hyperbolic/|-latest|r1-7b-qwen|/deepseek-chat|/deepseek-reasoner|gpt-3.5"
+    assert not keys.str.contains(other).any() and len(keys) > 300
 
 
 # ---- machines

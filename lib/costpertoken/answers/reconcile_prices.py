@@ -14,9 +14,10 @@ from costpertoken.evidence.uncertain import LEVEL
 from costpertoken.model.transformer import parameters
 
 YEAR = pd.Timedelta(days=365.25)
-#: Keys that are no seller's list of one model: lists that are not believed or not their own (see evidence.sellers), names that
-#: point at another model over time, and small models distilled from the one they are named after.
-LEFT_OUT = ("hyperbolic/", "openrouter/", "-latest", "deepseek-r1-7b-qwen", "deepseek-r1-8b")
+#: Lists that are not believed or not a seller's own (see evidence.sellers), and small models named after the one they come from.
+LEFT_OUT = ("hyperbolic/", "openrouter/", "deepseek-r1-7b-qwen", "deepseek-r1-8b")
+#: Names that point at another model over time, so that their prices are not those of one.
+MOVING = ("-latest", "deepseek/deepseek-chat", "deepseek/deepseek-reasoner", "gpt-3.5-turbo")
 #: The generations whose sizes are ranked against each other; a larger model of theirs is taken to be at least as good.
 FAMILIES = ("llama-3", "llama-4")
 #: Fewer changes than this make no fit.
@@ -41,7 +42,7 @@ def history() -> pd.DataFrame:
 def _history(folder: Path) -> pd.DataFrame:
     rows = tables.read("api_price_history")
     kept = (rows["effective_from"] != "") & ~rows["price_key"].isin(NOT_BELIEVED)
-    for mark in LEFT_OUT:
+    for mark in LEFT_OUT + MOVING:
         kept &= ~rows["price_key"].str.contains(mark, regex=False)
     rows = rows[kept].assign(usd=lambda at: (at["input_usd_per_mtok"] + at["output_usd_per_mtok"]) / 2)
     edition = tables.data_date()
@@ -80,16 +81,22 @@ def since(steps: pd.DataFrame, years: float) -> pd.DataFrame:
 
 
 def fitted(steps: pd.DataFrame) -> Fall:
-    """Yearly fall of a price by a straight line through its logarithm at its changes, with the interval of the slope; with
-    fewer than FEWEST changes the line from end to end, without an interval (NaN)."""
+    """Yearly fall of a price by a straight line through its logarithm at its changes; with fewer than FEWEST changes the line
+    from end to end, without an interval (NaN).
+
+    A price that was cut stays cut, so the points do not scatter about the line one by one, as least squares would have it: the
+    steps between them do. The interval is that of their mean (a random walk with drift), which is wider.
+    """
     at = changes(steps)
     years = ((at["date"] - at["date"].iloc[0]) / YEAR).to_numpy(dtype=float)
     logs = np.log(at["usd"].to_numpy())
     if len(at) < FEWEST:
         return Fall(float(np.exp(-(logs[-1] - logs[0]) / years[-1])) if len(at) > 1 else float("nan"), np.nan, np.nan)
-    line = stats.linregress(years, logs)
-    wide = stats.t.ppf((1 + LEVEL) / 2, len(at) - 2) * line.stderr
-    return Fall(*(float(np.exp(-line.slope + side)) for side in (0.0, -wide, wide)))
+    slope, _ = np.polyfit(years, logs, 1)
+    steps_off = np.diff(logs) - slope * np.diff(years)
+    n = len(steps_off)
+    wide = stats.t.ppf((1 + LEVEL) / 2, n - 1) * np.sqrt((steps_off**2).sum() * n / (n - 1)) / years[-1]
+    return Fall(*(float(np.exp(-slope + side)) for side in (0.0, -wide, wide)))
 
 
 def fitted_line(steps: pd.DataFrame, dates: pd.DatetimeIndex) -> np.ndarray:
@@ -100,9 +107,16 @@ def fitted_line(steps: pd.DataFrame, dates: pd.DatetimeIndex) -> np.ndarray:
     return np.exp(start + slope * ((dates - at["date"].iloc[0]) / YEAR).to_numpy(dtype=float))
 
 
+def most_in_a_year(steps: pd.DataFrame) -> float:
+    """The largest factor by which a price fell within a year."""
+    date, usd = steps["date"].to_numpy(), steps["usd"].to_numpy()
+    falls = [usd[n] / usd[n + 1 :][date[n + 1 :] < date[n + 1] + YEAR].min() for n in range(len(usd) - 1)]
+    return float(max([1.0, *falls]))
+
+
 def by_model(rows: pd.DataFrame, years: float) -> pd.DataFrame:
     """The cheapest list of each model with at least a year of record within the last years: model_id, first, last (USD per
-    10^6 tokens), years, factor (fall a year, end to end)."""
+    10^6 tokens), years, factor (fall a year, end to end), most (fall within some year)."""
     dates = rows.groupby("model_id")["date"]
     long = dates.transform("max") - dates.transform("min") >= YEAR
     out = []
@@ -111,7 +125,8 @@ def by_model(rows: pd.DataFrame, years: float) -> pd.DataFrame:
         length = (steps["date"].iloc[-1] - steps["date"].iloc[0]) / YEAR
         if length >= 1:
             ends = {"first": steps["usd"].iloc[0], "last": steps["usd"].iloc[-1]}
-            out.append({"model_id": name, **ends, "years": length, "factor": (ends["first"] / ends["last"]) ** (1 / length)})
+            factor = (ends["first"] / ends["last"]) ** (1 / length)
+            out.append({"model_id": name, **ends, "years": length, "factor": factor, "most": most_in_a_year(steps)})
     return pd.DataFrame(out).sort_values("factor", ascending=False, ignore_index=True)
 
 
