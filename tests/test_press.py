@@ -121,6 +121,7 @@ def test_numbers_reach_page_notebook_and_json(pristine):
 def test_page_is_self_contained_and_dated(pristine):
     page = pristine.page()
     assert "Edition of 2026-01-02" in page
+    assert '<meta name="description" content="It costs 2.50 USD, between 1 to 9 USD." />' in page
     for host in ('src="http', 'href="http', "preconnect", "//cdn", "mathjax@", "thebe"):
         assert host not in page, host
     assert not list((pristine.root / "_build/html").rglob("*.map"))

@@ -13,7 +13,7 @@ import test_press
 import yaml
 
 from bookpress.project import PressError
-from bookpress.published import at_root, site_url, sitemap, takeaway
+from bookpress.published import anywhere, at_root, site_url, sitemap, takeaway
 
 pristine, book = test_press.pristine, test_press.book  # fixtures: a book of two tiny chapters, and a copy of it
 FOLDER = Path(__file__).parents[1] / ".github" / "workflows"
@@ -191,6 +191,46 @@ def test_a_notebook_to_take_home_adds_a_note_and_nothing_else(tmp_path):
     del given.cells[1]
     nbformat.write(given, tmp_path / "cost.ipynb")
     assert "papermill" not in takeaway(tmp_path / "cost.ipynb", "2026-01-02").decode()
+
+
+MYST = """:::{admonition} In short
+:class: in-short
+It costs 2 USD, by {eq}`cost`.
+See [there](../part/other.ipynb#why), [here](#why) and [elsewhere](https://example.net/a.ipynb).
+:::
+
+```{math}
+:label: cost
+a &= b \\\\
+  &= c
+```
+
+:::{dropdown} Answer
+Two.
+:::
+"""
+
+
+def test_a_notebook_to_take_home_reads_the_same_in_any_viewer():
+    text, after = anywhere([MYST, "As {eq}`cost` and {eq}`gone` say."], "https://example.org/book/chapters/hardware/one")
+    assert after == "As (1) and (gone) say."
+    assert text == """> **In short**
+>
+> It costs 2 USD, by (1).
+> See [there](https://example.org/book/chapters/part/other.html#why), [here](#why) and [elsewhere](https://example.net/a.ipynb).
+
+$$
+\\begin{split}a &= b \\\\
+  &= c\\end{split} \\tag{1}
+$$
+
+<details><summary>Answer</summary>
+
+Two.
+
+</details>
+"""
+    assert "[there](../part/other.ipynb#why)" in anywhere([MYST])[0]  # beside the other notebooks it leads to the next one
 
 
 @pytest.mark.slow

@@ -1,8 +1,12 @@
 """The book's Sphinx extension: everything a page needs lies beside it, so that it works from a file and offline."""
 
 import hashlib
+import html
+import textwrap
 from importlib.metadata import version
 from pathlib import Path
+
+from docutils import nodes
 
 from bookpress.mathml import visit_block, visit_inline
 from bookpress.published import NOT_FOUND, page_url
@@ -10,6 +14,7 @@ from bookpress.stamp import write_atomic
 
 HERE = Path(__file__).parent
 VEGA_LITE = "6.4"
+LONGEST = 300  # letters of a page's description
 
 
 def vega_bundle(folder: Path) -> Path:
@@ -44,8 +49,16 @@ def _footer(app, config) -> None:
     config.html_context["default_mode"] = "light"
 
 
+def _description(doctree) -> str:
+    """What a search engine shows below a page's title: the start of what it says in short, else of its first paragraph."""
+    short = next((box for box in doctree.findall(nodes.admonition) if "in-short" in box["classes"]), doctree)
+    said = next((part.astext() for part in short.findall(nodes.paragraph)), "")
+    words = html.escape(textwrap.shorten(said, LONGEST, placeholder=" …"))
+    return f'<meta name="description" content="{words}" />\n' if words else ""
+
+
 def _page(app, pagename, templatename, context, doctree) -> None:
-    metatags = context.get("metatags") or ""
+    metatags = (context.get("metatags") or "") + (_description(doctree) if doctree else "")
     context["metatags"] = metatags + (
         f'<meta name="edition" content="{app.config.bookpress_data_date}" />\n'
         f'<meta name="costpertoken" content="{version("costpertoken")}" />\n'

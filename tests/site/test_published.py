@@ -47,6 +47,14 @@ def test_the_sitemap_holds_the_contents_or_there_is_none(site):
         assert found == base + [f"{base[0]}{name}.html" for name in PAGES[1:]]
 
 
+def test_each_page_has_a_title_and_a_description_of_its_own(site):
+    pages = [(site / f"{name}.html").read_text("utf8") for name in ("index", *PAGES[1:])]
+    for what in ("<title>(.*?)</title>", '<meta name="description" content="(.*?)" />'):
+        found = [re.findall(what, page) for page in pages]
+        assert all(len(one) == 1 for one in found) and len({one[0] for one in found}) == len(pages)
+    assert "<title>Cost per Token</title>" in pages[0]
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_each_page_offers_its_notebook(site, name):
     page = site / f"{name}.html"
