@@ -37,6 +37,7 @@ BESIDE = {
     "rent_usd": ("hardware/rent_or_own", "rent"),
     "before": ("software/composition", "before"),
     "after": ("software/composition", "after"),
+    "from_today": ("software/composition", "from_current"),
     "n_hold": ("evidence/ledger", "n_hold"),
     "n_decided": ("evidence/ledger", "n_decided"),
     "n_under": ("evidence/ledger", "n_under"),
@@ -152,6 +153,7 @@ def test_owning_pays_where_both_hours_cost_the_same():
 def test_levers_divide_the_cost_that_was_before():
     one = findings.together_gain(**BASE)
     assert one.facts["before_usd"] / one.facts["after_usd"] == pytest.approx(one.figure.value)
+    assert one.facts["after_usd"] < one.facts["today_usd"] < one.facts["before_usd"]
     assert one.facts["said"][0] <= one.facts["said"][1]
 
 

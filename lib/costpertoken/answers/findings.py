@@ -54,6 +54,8 @@ CASES: dict[str, dict] = {
 }  # fmt: skip
 #: Replicas that an own service keeps at least.
 LEAST_REPLICAS = 2
+#: Levers that every engine of today has.
+TODAY = frozenset({"flash-attention", "paging", "continuous-batching"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,6 +185,7 @@ def together_gain(*, model_id: str, accelerator_id: str, input_tokens: float) ->
     kinds = ("loads", "precisions", "models") if "routing" in best else ("loads", "precisions")
     before, after = found.usd[frozenset()], found.usd[frozenset(best)]
     facts = {"n": len(pulled), "before_usd": before, "after_usd": after, "said": product, "n_said": len(said)}
+    facts["today_usd"] = found.usd[TODAY]
     figure = scenario.spread(before / after, *(ratio_band(kind) for kind in kinds))
     return Finding(chapter=chapter, name="All levers together", figure=figure, unit="", digits=2, facts=facts)
 
