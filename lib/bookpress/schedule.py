@@ -46,12 +46,16 @@ def _end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def warm() -> None:
+    """Import what chapters need: the forks of this process have it then."""
+    for name in ("jupytext", "papermill", "altair", "pandas", "scipy.optimize", "scipy.stats", "numba", "bookpress.engine"):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+
+
 def _pool(size: int) -> ProcessPoolExecutor:
-    # Forked workers share the imports made here; elsewhere than Linux forking is not safe.
-    if sys.platform == "linux":
-        for name in ("jupytext", "papermill", "altair", "pandas", "scipy.optimize", "scipy.stats", "numba", "bookpress.engine"):
-            with contextlib.suppress(ImportError):
-                importlib.import_module(name)
+    if sys.platform == "linux":  # elsewhere forking is not safe
+        warm()
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     return ProcessPoolExecutor(max_workers=size, mp_context=context, initializer=_end_with_parent)
 
