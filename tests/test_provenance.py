@@ -95,8 +95,13 @@ def test_a_price_holds_until_it_changes():
 def test_shares_are_over_the_pairs_of_all_offers():
     both = pd.concat([history((0, 1.0), (14, 2.0), until=28), history((0, 1.0), until=28, offer="p")])
     found = on_record.moved(both, ages=[7, 28], change=0.5, fewest=3)
-    assert found[["age_days", "pairs", "offers"]].values.tolist() == [[7, 8, 2]] and found["share"].tolist() == [1 / 8]
+    assert found[["age_days", "pairs"]].values.tolist() == [[7, 8]] and found["share"].tolist() == [1 / 8]
     assert on_record.moved(both, ages=[7], change=1.5, fewest=3)["share"].tolist() == [0.0]
+
+
+def test_how_long_offers_were_watched_and_which_changed():
+    both = pd.concat([history((0, 1.0), (14, 2.0), until=28), history((8, 1.0), until=28, offer="p")])
+    assert on_record.watched(both).values.tolist() == [["g", 2, 1, 24.0]]
 
 
 def test_what_a_price_deserves():

@@ -46,7 +46,6 @@ SOURCE_OF = {"measurements": "source_id"}
 BASES = ("measured", "published", "derived", "assumed")
 #: Spellings of one licence, and what it is no use to tell apart.
 SPELT = {"CC-BY-4.0": "CC BY 4.0", "none given": "none stated", "not stated": "none stated", "see page": "none stated"}
-CLOSED = "all rights reserved"
 UNKNOWN = ("not checked", "none stated", "see arXiv page", "see repository")
 #: How far apart the days are on which two prices of one offer are compared.
 EVERY_DAYS = 7
@@ -69,15 +68,14 @@ def overview() -> pd.DataFrame:
         frame = tables.read(name)
         dates = frame.get(DATE_OF.get(name, "as_of"), pd.Series(dtype=str))
         ids = frame.get(SOURCE_OF.get(name, "source"), pd.Series(dtype=str))
-        newest = dates.max() if len(dates) else None
-        rows.append([name, HOLDS.get(name, ""), len(frame), frame.shape[1], ids.nunique() or np.nan, newest])
+        seen = [ids.nunique() or np.nan, dates.max() if len(dates) else None]
+        rows.append([name, HOLDS.get(name, ""), *frame.shape, *seen])
     return pd.DataFrame(rows, columns=["table", "holds", "rows", "columns", "sources", "newest"])
 
 
 def records() -> pd.DataFrame:
     """One row for each row of data/ that has a basis: table, basis, source."""
-    frames = {name: tables.read(name) for name in named()}
-    kept = {name: frame for name, frame in frames.items() if "basis" in frame}
+    kept = {name: frame for name in named() if "basis" in (frame := tables.read(name))}
     return pd.concat(
         [frame[["basis", SOURCE_OF.get(name, "source")]].set_axis(["basis", "source"], axis=1).assign(table=name)
          for name, frame in kept.items()],
@@ -100,13 +98,12 @@ def earliest_day(as_of: str) -> date:
 
 
 def prices(kind: str, *, on: date) -> pd.DataFrame:
-    """Rows of a table of prices with their age on a day: seller, as_of, suspect, age_days, and oldest_days, the age if each
+    """Rows of a table of prices with their age on a day: seller, suspect, age_days, and oldest_days, the age if each
     date is read as the first day that it can mean."""
     rows = tables.read(PRICES[kind])
-    age = [[(on - day(as_of)).days for as_of in rows["as_of"]] for day in (latest_day, earliest_day)]
+    young, old = ([(on - day(as_of)).days for as_of in rows["as_of"]] for day in (latest_day, earliest_day))
     suspect = rows["flag"] != "" if "flag" in rows else False
-    named = rows[["provider", "as_of"]].set_axis(["seller", "as_of"], axis=1)
-    return named.assign(kind=kind, suspect=suspect, age_days=age[0], oldest_days=age[1])
+    return pd.DataFrame({"seller": rows["provider"], "kind": kind, "suspect": suspect, "age_days": young, "oldest_days": old})
 
 
 def past(rows: pd.DataFrame, *, shelf_days: float, later_days=0, column: str = "age_days"):
@@ -128,7 +125,7 @@ def by_seller(rows: pd.DataFrame, *, n_sellers: int) -> pd.DataFrame:
     """Ages of the sellers with the most rows, the youngest first: seller, rows, youngest, median, oldest (days)."""
     ages = rows.groupby("seller")["age_days"].agg(rows="size", youngest="min", median="median", oldest="max").reset_index()
     largest = ages.sort_values(["rows", "seller"], ascending=[False, True]).head(n_sellers)
-    return largest.sort_values(["median", "seller"]).reset_index(drop=True)
+    return largest.sort_values(["median", "seller"], ignore_index=True)
 
 
 def histories() -> pd.DataFrame:
@@ -158,7 +155,7 @@ def compared(day: np.ndarray, value: np.ndarray, until: float, age_days: int) ->
 
 
 def moved(history: pd.DataFrame, *, ages: Sequence[int], change: float, fewest: int = 50) -> pd.DataFrame:
-    """How many prices of an age are off by more than `change`: group, age_days, share (of pairs of days), pairs, offers.
+    """How many prices of an age are off by more than `change`: group, age_days, share (of pairs of days), pairs.
 
     history: sorted by group, offer and day. An age of which a group has fewer than so many pairs is left out.
     """
@@ -170,8 +167,15 @@ def moved(history: pd.DataFrame, *, ages: Sequence[int], change: float, fewest: 
         for age in ages:
             off = np.concatenate([compared(day[at], value[at], until[at][0], age) for at in offers])
             if off.size >= fewest:
-                rows.append([group, age, float((off > change).mean()), off.size, len(offers)])
-    return pd.DataFrame(rows, columns=["group", "age_days", "share", "pairs", "offers"])
+                rows.append([group, age, float((off > change).mean()), off.size])
+    return pd.DataFrame(rows, columns=["group", "age_days", "share", "pairs"])
+
+
+def watched(history: pd.DataFrame) -> pd.DataFrame:
+    """How much of a history there is: group, offers, changed (offers that ever changed), days_watched (median of the offers)."""
+    of = history.groupby(["group", "offer"]).agg(prices=("value", "nunique"), first=("day", "min"), until=("until", "first"))
+    of = of.assign(changed=of["prices"] > 1, days=of["until"] - of["first"]).groupby("group")
+    return of.agg(offers=("prices", "size"), changed=("changed", "sum"), days_watched=("days", "median")).reset_index()
 
 
 def lasting(shares: pd.DataFrame, tolerated: float) -> pd.DataFrame:
@@ -192,7 +196,7 @@ def licences(rows: pd.DataFrame) -> pd.DataFrame:
     counts = rows.groupby("source").size()
     known = known[known["id"] != "assumption"].assign(rows=lambda at: at["id"].map(counts).fillna(0).astype(int))
     table = known.groupby("licence").agg(sources=("id", "size"), rows=("rows", "sum")).reset_index()
-    kind = ["closed" if name == CLOSED else "unknown" if name in UNKNOWN else "open" for name in table["licence"]]
+    kind = ["closed" if name == "all rights reserved" else "unknown" if name in UNKNOWN else "open" for name in table["licence"]]
     table = table.assign(kind=kind)[["licence", "kind", "sources", "rows"]]
     return table.sort_values(["sources", "licence"], ascending=[False, True], ignore_index=True)
 
@@ -213,12 +217,11 @@ def missing() -> pd.DataFrame:
         "accelerators without a measurement": (set(machines["id"]) - set(measured["accelerator_id"]), machines["id"]),
         "models without a measurement": (set(models["id"]) - set(measured["model_id"]), models["id"]),
         "models without a list price of tokens": (set(models["id"]) - set(sold["model_id"]), models["id"]),
-        "regimes measured on one vendor only": (one_vendor(measured, machines), measured["regime"].unique()),
+        "regimes measured on one vendor only": (one_vendor(measured, machines), set(measured["regime"]) - {"other"}),
     }
     rows = [[what, len(gone), len(of), listed(gone)] for what, (gone, of) in gaps.items()]
-    undated = sources["published"].eq("").sum()
+    undated, unclear = sources["published"].eq("").sum(), measured["flag"].ne("").sum()
     rows.append(["sources without a date of publication", undated, len(sources), "most are pages and files that carry none"])
-    unclear = measured["flag"].ne("").sum()
     rows.append(["measurements of uncertain unit or scope", unclear, len(measured), "kept, and not scored"])
     return pd.DataFrame(rows, columns=["what", "missing", "among", "which"])
 
