@@ -203,9 +203,9 @@ def hosting(*, hosted_id: str, accelerator_id: str, input_tokens: float, request
     unknown = serverless.usd_per_mtok(mine, requests_per_s, slower=drawn.slower, rent=drawn.rent, staff=drawn.staff)
     low, high = np.quantile(unknown / drawn.api_usd_per_mtok, crossing.ENDS)
     even = float(serverless.break_even_requests_per_s(mine, sold.median()))
-    facts = {"model": mine.deployed.model.name, "n": len(sold), "even_per_s": even, "dearest": sold.max() / sold.min()}
+    facts = {"model": mine.deployed.model.name, "even_per_s": even, "dearest": sold.max() / sold.min()}
     figure = Figure(value, min(low, value), max(high, value))
-    return Finding(chapter=chapter, name="Own machines over a seller", figure=figure, unit="", digits=2, facts=facts)
+    return Finding(chapter=chapter, name="Rented machines over a seller", figure=figure, unit="", digits=2, facts=facts)
 
 
 def spread_out(*, model_id: str, accelerator_id: str, sites: int) -> Finding:
@@ -227,7 +227,7 @@ def article() -> Finding:
     close = rows.loc[rows["close_call"], "verdict"].eq("holds")
     ends = hold - int(close.sum()), hold + int((~close).sum())
     under = int(rows["verdict"].eq("holds-under").sum())
-    facts = {"n": len(rows), "decided": decided, "hold": hold, "under": under, "wrong": decided - hold - under}
+    facts = {"decided": decided, "hold": hold, "under": under, "wrong": decided - hold - under}
     figure = Figure(*(100 * n / decided for n in (hold, *ends)))
     return Finding(chapter="evidence/ledger", name="Claims that hold as printed", figure=figure, unit="%", digits=2, facts=facts)
 
