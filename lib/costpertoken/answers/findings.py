@@ -205,7 +205,7 @@ def hosting(*, hosted_id: str, accelerator_id: str, input_tokens: float, request
     even = float(serverless.break_even_requests_per_s(mine, sold.median()))
     facts = {"model": mine.deployed.model.name, "even_per_s": even, "dearest": sold.max() / sold.min()}
     figure = Figure(value, min(low, value), max(high, value))
-    return Finding(chapter=chapter, name="Rented machines over a seller", figure=figure, unit="", digits=2, facts=facts)
+    return Finding(chapter=chapter, name="Renting over a seller", figure=figure, unit="", digits=2, facts=facts)
 
 
 def spread_out(*, model_id: str, accelerator_id: str, sites: int) -> Finding:
