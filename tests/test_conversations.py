@@ -46,11 +46,17 @@ def test_a_dropped_turn_leaves_only_the_instructions_to_be_found():
     assert conversations.found_tokens(short, returned=1.0).tolist() == [50, 160, 50]
 
 
+def closed_form(of):
+    """Prompt tokens of a conversation that drops nothing: n (s + u) + (u + a) n (n - 1) / 2."""
+    n = int(of.turns)
+    return n * (of.system_tokens + of.user_tokens) + (of.user_tokens + of.answer_tokens) * n * (n - 1) / 2
+
+
 @given(TALKS)
 def test_prompts_sum_to_the_closed_form_which_is_quadratic_in_the_turns(one):
     whole = replace(one, kept_turns=np.inf)
-    assert conversations.totals(whole, returned=None)["input"] == pytest.approx(conversations.closed_input_tokens(whole))
-    sums = [conversations.closed_input_tokens(replace(whole, turns=n)) for n in (1, 2, 3, 4)]
+    assert conversations.totals(whole, returned=None)["input"] == pytest.approx(closed_form(whole))
+    sums = [closed_form(replace(whole, turns=n)) for n in (1, 2, 3, 4)]
     assert np.diff(sums, 3) == pytest.approx(0, abs=1e-6 * sums[-1])  # third differences of a quadratic
     assert np.diff(sums, 2) == pytest.approx(np.full(2, whole.user_tokens + whole.answer_tokens), rel=1e-6)
 
@@ -75,7 +81,6 @@ def test_one_turn_without_history_is_a_plain_request():
     needed = np.ceil(1e6 / 86400 * 2 / rate[tp]) * tp
     assert talk.n_accelerators(single, ()) == needed
     assert talk.month_usd(single, ()) == pytest.approx(needed * 3.0 * 730)
-    assert talk.per_turn(single, 1.0) == talk.per_conversation(single, 1.0)
 
 
 def test_chance_to_return_and_histories_in_wait_by_hand():

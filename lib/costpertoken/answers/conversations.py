@@ -156,11 +156,6 @@ def per_conversation(of: Service, usd: float) -> float:
     return usd / (of.per_day * DAYS_PER_MONTH)
 
 
-def per_turn(of: Service, usd: float) -> float:
-    """USD of one turn in a month of so many conversations."""
-    return per_conversation(of, usd) / int(of.of.turns)
-
-
 def interval(of: Service, pulled, market: tuple[float, float]) -> tuple[float, float]:
     """(low, high) of the month: the fleet sized again with all steps shorter and longer by the model's interval, joined with the
     market's range of rents (factors). Infinite where the slow end keeps no limits."""
@@ -218,7 +213,7 @@ def bytes_per_token(of: Service, model_id: str) -> float:
 
 def by_lifetime(of: Service, *, gap_s: float, lifetimes_s) -> pd.DataFrame:
     """What holding histories longer finds, takes and saves: lifetime_s, found (per cent of the prompts' tokens), held_tb, gb an
-    accelerator of that fleet, gb_s an accelerator that are found in the busiest hour, n accelerators, usd a conversation."""
+    accelerator of that fleet, gb_s an accelerator that are found in the busiest hour, usd a conversation."""
     rows = []
     for lifetime_s in lifetimes_s:
         other = replace(of, returned=conversations.returned_share(gap_s=gap_s, lifetime_s=lifetime_s))
@@ -226,7 +221,7 @@ def by_lifetime(of: Service, *, gap_s: float, lifetimes_s) -> pd.DataFrame:
         held = held_bytes(other, gap_s=gap_s, lifetime_s=lifetime_s)
         usd = per_conversation(other, conversations.usd_per_month(n, of.usd_per_hour))
         rows.append({"lifetime_s": lifetime_s, "found": 100 * one["found"] / one["input"], "held_tb": held / TERA,
-                     "gb": held / n / GIGA, "gb_s": found_bytes_per_s(other) / n / GIGA, "n": n, "usd": usd})  # fmt: skip
+                     "gb": held / n / GIGA, "gb_s": found_bytes_per_s(other) / n / GIGA, "usd": usd})  # fmt: skip
     return pd.DataFrame(rows)
 
 
@@ -236,7 +231,7 @@ def output_cv() -> float:
     return float(rows.at["output_tokens_cv", "value"])
 
 
-def per_day(of: Service, *, cached: bool = True) -> dict[str, float]:
+def per_day(of: Service) -> dict[str, float]:
     """Tokens of a day: input, found, computed, output."""
-    one = totals(of.of, returned=of.returned if cached else None)
+    one = totals(of.of, returned=of.returned)
     return {name: value * of.per_day for name, value in one.items()}

@@ -82,12 +82,6 @@ def found_tokens(of: Conversation, *, returned: float) -> np.ndarray:
     return of.system_tokens + returned * whole * before(of) * (of.user_tokens + of.answer_tokens)
 
 
-def closed_input_tokens(of: Conversation) -> float:
-    """Prompt tokens of a conversation that drops nothing: n (s + u) + (u + a) n (n - 1) / 2, quadratic in its turns."""
-    n, turn = int(of.turns), of.user_tokens + of.answer_tokens
-    return n * (of.system_tokens + of.user_tokens) + turn * n * (n - 1) / 2
-
-
 def totals(of: Conversation, *, returned: float | None) -> dict[str, float]:
     """Tokens of a conversation: input, of which found, computed and output; returned None: without a cache."""
     asked = float(prompt_tokens(of).sum())

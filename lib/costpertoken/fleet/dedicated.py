@@ -53,12 +53,12 @@ class Isolation:
     at_once: float = 1.0
 
 
-def size(at: Station, *, accelerators: int, availability: float = 1.0, **limits: float) -> Size | None:
-    """A station as a size within limits (ttft_s, tpot_s, share); None where not even a single request keeps them."""
+def size(at: Station, *, accelerators: int, **limits: float) -> Size | None:
+    """A station as a size within limits (ttft_s, tpot_s, share) without failures; None where not one request keeps them."""
     most = [most_requests_per_s(pooled(at, int(n)), **limits)[0] / n for n in COUNTS]
     if not most[0] > 0:
         return None
-    return Size(accelerators=accelerators, each_per_s=np.maximum.accumulate(most), availability=availability)
+    return Size(accelerators=accelerators, each_per_s=np.maximum.accumulate(most))
 
 
 def each_per_s(of: Size, replicas):
