@@ -222,6 +222,7 @@ def test_falls_by_model_and_lists_that_moved():
 
 def test_a_higher_level_has_fewer_models_and_no_cheaper_price():
     history, last = prices.history(), 0.0
+    assert set(prices.at_least("llama-3.2-3b")) < set(prices.at_least("llama-3.2-3b", ("",)))
     assert set(prices.at_least("llama-3.1-70b")) < set(prices.at_least("llama-3.1-8b")) < set(prices.at_least("llama-3.2-3b"))
     for smallest in ("llama-3.2-3b", "llama-3.1-8b", "llama-3.1-70b"):
         usd = prices.cheapest(history[history["model_id"].isin(prices.at_least(smallest))])["usd"].iloc[-1]

@@ -51,9 +51,10 @@ def _history(folder: Path) -> pd.DataFrame:
     return dated[["model_id", "price_key", "date", "usd", "source"]].sort_values(["date", "price_key"], ignore_index=True)
 
 
-def at_least(smallest_id: str) -> list[str]:
-    """Ids of the models of FAMILIES with at least as many parameters as one of them: a level of quality."""
-    known = [name for name in tables.ids("models") if name.startswith(FAMILIES)]
+def at_least(smallest_id: str, families: tuple[str, ...] = FAMILIES) -> list[str]:
+    """Ids of the models of some families (of all, if one is "") with at least as many parameters as one of them: a level of
+    quality."""
+    known = [name for name in tables.ids("models") if name.startswith(families)]
     sizes = {name: sum(parameters(tables.model(name)).values()) for name in known}
     return [name for name in known if sizes[name] >= sizes[smallest_id]]
 
