@@ -1,15 +1,12 @@
 """The press on a book of two tiny chapters: what it makes, what it skips, and that nothing stale ever stays."""
 
 import json
-import os
 import shutil
 import subprocess
-import sys
-import tempfile
-from functools import cache
 from pathlib import Path
 
 import pytest
+from served import alone, served
 
 pytestmark = pytest.mark.slow
 REPOSITORY = Path(__file__).parents[1]
@@ -49,44 +46,6 @@ published()
 """
 TOC = "format: jb-book\nroot: chapters/index\nparts:\n  - caption: Part\n    chapters:\n      - file: chapters/other\n"
 
-# Runs commands in forks of one process that has imported what they need, as the press does with its chapters: imports are
-# two thirds of a small book's time.
-SERVER = """
-import json, os, sys
-import jupyter_book.sphinx, bookpress.__main__, bookpress.render, bookpress.report, bookpress.stage, bookpress.twin
-from bookpress.schedule import warm
-
-warm()
-for line in sys.stdin:
-    words, folder, surroundings, said = json.loads(line)
-    if child := os.fork():
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-        continue
-    for stream, name in enumerate(said, start=1):
-        os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT), stream)
-    os.chdir(folder)
-    os.environ.clear()
-    os.environ.update(surroundings)
-    sys.argv = ["bookpress", *words]
-    sys.exit(bookpress.__main__.main())
-"""
-
-
-@cache
-def server() -> subprocess.Popen:
-    """The process that serves; it ends when its input does."""
-    return subprocess.Popen([sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-
-def served(words: list[str], folder: Path, aside: Path) -> subprocess.CompletedProcess:
-    """What the press's command did in a folder; what it says passes through files `aside`."""
-    said = [aside / "stdout", aside / "stderr"]
-    server().stdin.write(json.dumps([words, str(folder), dict(os.environ), [str(path) for path in said]]) + "\n")
-    server().stdin.flush()
-    code = int(server().stdout.readline())
-    return subprocess.CompletedProcess(words, code, *(path.read_text("utf8") for path in said))
-
-
 class Book:
     """A scratch project and the press's command on it."""
 
@@ -102,16 +61,8 @@ class Book:
         assert old in text
         self.write(name, text.replace(old, new))
 
-    def press(self, *words: str) -> subprocess.CompletedProcess:
-        if sys.platform != "linux":  # elsewhere forks are not safe
-            return self.press_alone(*words)
-        with tempfile.TemporaryDirectory() as aside:
-            return served(["--root", str(self.root), *words], self.root, Path(aside))
-
-    def press_alone(self, *words: str) -> subprocess.CompletedProcess:
-        """In a process of its own, as a user runs it."""
-        command = [sys.executable, "-m", "bookpress", "--root", str(self.root), *words]
-        return subprocess.run(command, capture_output=True, text=True, cwd=self.root, timeout=120)
+    def press(self, *words: str, how=served) -> subprocess.CompletedProcess:
+        return how("bookpress", "--root", str(self.root), *words, cwd=self.root)
 
     def built(self) -> str:
         done = self.press("book")
@@ -144,7 +95,7 @@ def pristine(tmp_path_factory) -> Book:
     book.write("data/price.csv", "usd,as_of\n2.50,2026-01-02\n")
     book.write("chapters/index.md", CHAPTER.format(title="Front", link="See [it](#Other-label), [there](other.md)."))
     book.write("chapters/other.md", CHAPTER.format(title="Other", link=""))
-    done = book.press_alone("book")
+    done = book.press("book", how=alone)
     assert done.returncode == 0, done.stdout + done.stderr
     return book
 
@@ -259,7 +210,7 @@ def test_chapter_that_is_missing_is_told(book):
 
 
 def test_folder_without_a_book_is_told(tmp_path):
-    done = Book(tmp_path).press_alone("book")
+    done = Book(tmp_path).press("book", how=alone)
     assert done.returncode == 1 and "no book here" in done.stderr
 
 

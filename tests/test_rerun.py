@@ -12,6 +12,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from served import alone, served
 
 from bookpress import results
 from bookpress.page import body_of
@@ -77,10 +78,9 @@ class Book:
         command = [script, "rerun", "waits", "--out", str(self.out), *words]
         return subprocess.Popen(command, cwd=self.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
-    def run(self, *words: str) -> tuple[int, str]:
-        process = self.start(*words)
-        said = "".join(process.communicate(timeout=120))
-        return process.returncode, said
+    def run(self, *words: str, how=served) -> tuple[int, str]:
+        done = how("costpertoken", "rerun", "waits", "--out", str(self.out), *words, cwd=self.root)
+        return done.returncode, done.stdout + done.stderr
 
     def results(self) -> dict[str, dict[str, bytes]]:
         """Name of each result -> its files; a half-written one would show here."""
@@ -108,7 +108,7 @@ def book(tmp_path):
 
 
 def test_a_result_is_whole_and_the_same_twice(book):
-    code, said = book.run("-p", "seconds=0.25")
+    code, said = book.run("-p", "seconds=0.25", how=alone)
     assert code == 0, said
     (name, files), *rest = book.results().items()
     assert not rest and re.fullmatch(r"waits-[0-9a-f]{12}", name)
@@ -212,14 +212,12 @@ def test_a_file_that_changed_makes_another_result(tmp_path):
 
 
 def test_an_unknown_chapter_gets_the_nearest(book):
-    script = Path(sys.executable).with_name("costpertoken")
-    done = subprocess.run([script, "rerun", "wait"], cwd=book.root, capture_output=True, text=True)
+    done = served("costpertoken", "rerun", "wait", cwd=book.root)
     assert done.returncode == 2 and done.stderr == "error: unknown chapter 'wait'; nearest: part/waits\n"
 
 
 def test_outside_a_book_it_says_so(tmp_path):
-    script = Path(sys.executable).with_name("costpertoken")
-    done = subprocess.run([script, "rerun", "waits"], cwd=tmp_path, capture_output=True, text=True)
+    done = alone("costpertoken", "rerun", "waits", cwd=tmp_path)
     assert done.returncode == 2 and done.stderr.startswith("error: no book here")
 
 
