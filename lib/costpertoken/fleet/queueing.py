@@ -14,7 +14,7 @@ from scipy.special import betainc, gammaincc, gammaln, ndtr, xlogy
 from costpertoken.model.records import InputError, check_range
 
 #: Spare servers tried at first, and at most.
-FEW_SPARES, MOST_SPARES = 64, 1000
+FEW_SPARES, MOST_SPARES = 64, 10_000
 
 
 def erlang_b(*, servers, load):
