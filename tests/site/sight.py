@@ -10,6 +10,7 @@ from pathlib import Path
 ARGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
         "--disable-sync", "--no-first-run", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]  # fmt: skip
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 375, "height": 812}
+SHEET = {"width": 680, "height": 1000}  # A4 without margins of 15 mm
 SETTLED = """() => [...document.querySelectorAll('figure.vl')].every(
   f => !f.clientWidth || (f.dataset.state && !f.hasAttribute('aria-busy')))"""
 FIGURES = """() => [...document.querySelectorAll('figure.vl')].filter(f => f.clientWidth).map(f => ({
@@ -24,6 +25,8 @@ WIDE = """() => [...document.querySelectorAll('body *')].filter(e => e.getBoundi
 TWINS = """() => [...document.querySelectorAll('figure.vl')].map(f => {
   const i = f.querySelector('img.vl-static');
   return {id: f.id, alt: i?.alt, width: i?.complete ? i.getBoundingClientRect().width : 0, drawn: i?.naturalWidth}})"""
+CUT = """() => [...document.querySelectorAll('.table-scroll')].filter(
+  r => r.querySelector('table').offsetWidth > r.clientWidth + 1).map(r => r.getAttribute('aria-label'))"""
 # No preload: it would fetch the style sheets again, which a page from a file may not.
 AXE = "rules => axe.run(document, {resultTypes: ['violations'], preload: false, ...rules}).then(r => r.violations)"
 LOOKS = {"runOnly": ["color-contrast", "link-in-text-block", "scrollable-region-focusable", "target-size"]}
@@ -41,6 +44,7 @@ class Sight:
     served: list[dict] = field(default_factory=list)
     twins: list[dict] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
+    cut: list[str] = field(default_factory=list)
     sideways: int = 0
     too_wide: list[str] = field(default_factory=list)
 
@@ -104,12 +108,15 @@ def look_over_http(browser, home: str, name: str, sight: Sight) -> None:
 
 
 def look_without_scripts(browser, site: Path, name: str, sight: Sight) -> None:
-    """The page with scripts off: the static twins."""
+    """The page with scripts off: the static twins, and on paper the tables."""
     context = browser.new_context(viewport=DESK, java_script_enabled=False)
     page = context.new_page()
     page.on("request", lambda r: None if r.url.startswith(("file:", "data:")) else sight.left.append(r.url))
     page.goto((site / name).as_uri())
     sight.twins = page.evaluate(TWINS)
+    page.emulate_media(media="print")
+    page.set_viewport_size(SHEET)
+    sight.cut = page.evaluate(CUT)
     context.close()
 
 

@@ -1,4 +1,4 @@
-"""Every page in a real browser with the network shut: from a file, over http, on a phone, in the dark, without scripts."""
+"""Every page in a real browser with the network shut: a file, over http, a phone, in the dark, on paper, without scripts."""
 
 
 def test_nothing_leaves_the_site(look, page):
@@ -48,3 +48,7 @@ def test_without_scripts_every_chart_has_its_static_twin(look, page):
     assert len(seen.twins) >= len(seen.wide)
     for twin in seen.twins:
         assert twin["alt"] and twin["drawn"] > 300 and twin["width"] > 300, twin["id"]
+
+
+def test_on_paper_no_table_is_cut(look, page):
+    assert look(page).cut == []
