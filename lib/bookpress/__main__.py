@@ -46,7 +46,7 @@ def _execute(project: Project, names: list[str]) -> list:
 
     check_pages(project, names)
     with report.execution_bar(CONSOLE) as start:
-        runs, failures = execute_all(project, names, {}, start)
+        runs, failures = execute_all(project, names, start)
     for failure in failures:
         report.show_failure(CONSOLE, failure)
     if failures:

@@ -1,7 +1,6 @@
 """Results that are whole or not there: a folder is made beside its place and renamed into it, whatever kills its maker."""
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -10,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from bookpress.project import PressError
-from bookpress.stamp import digest, write_atomic
+from bookpress.stamp import digest, locked, write_atomic
 
 PARTIAL, MANIFEST = ".partial-", "manifest.json"
 
@@ -19,23 +18,11 @@ class Refused(PressError):
     """What is told before anything has run: nothing was made, nothing was touched."""
 
 
-@contextlib.contextmanager
-def _locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Hold a lock that ends with this process; false where another process has it and there is no waiting."""
-    with path.open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-            return
-        yield True
-
-
 def _sweep(out: Path) -> None:
     """Remove what dead runs left behind; a live run holds the lock in its folder."""
     for folder in out.glob(f"{PARTIAL}*"):
         # One that ends now removes its folder itself.
-        with contextlib.suppress(OSError), _locked(folder / ".lock", wait=False) as dead:
+        with contextlib.suppress(OSError), locked(folder / ".lock", wait=False) as dead:
             if dead:
                 shutil.rmtree(folder, ignore_errors=True)
 
@@ -45,10 +32,10 @@ def workplace(out: Path) -> Iterator[Path]:
     """An empty folder inside `out`, gone afterwards with all that was not renamed out of it."""
     out.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as held:
-        with _locked(out / ".lock"):  # no sweep between a folder and its lock
+        with locked(out / ".lock"):  # no sweep between a folder and its lock
             _sweep(out)
             folder = Path(tempfile.mkdtemp(dir=out, prefix=PARTIAL))
-            held.enter_context(_locked(folder / ".lock"))
+            held.enter_context(locked(folder / ".lock"))
         held.callback(shutil.rmtree, folder, ignore_errors=True)
         (folder / "result").mkdir()
         yield folder / "result"
@@ -81,6 +68,6 @@ def put(files: Mapping[str, bytes], made: Path, target: Path) -> None:
     """Write the files and move them into place at once. Where an equal run was first, its result stays as it is."""
     for name, content in files.items():
         write_atomic(made / name, content)
-    with _locked(target.parent / ".lock"):
+    with locked(target.parent / ".lock"):
         if not there(target):
             os.rename(made, target)

@@ -67,7 +67,6 @@ def _ignore(name: str) -> None:
 def execute_all(
     project: Project,
     names: list[str],
-    parameters: dict,
     start: Callable[[int], Callable[[str], None]] = lambda n_todo: _ignore,
 ) -> tuple[list[Run], list[ChapterError]]:
     """Bring every chapter's executed notebook up to date. A chapter that fails keeps its earlier notebook.
@@ -75,13 +74,13 @@ def execute_all(
     `start` is told how many chapters will run and gives back what to call as each one ends.
     """
     shared = shared_key(project)
-    keys = {name: chapter_key(project, name, shared, parameters) for name in names}
+    keys = {name: chapter_key(project, name, shared) for name in names}
     known = {name: read_record(project.notebook(name), key) for name, key in keys.items()}
     runs = {name: Run(name, noted["seconds"], True) for name, noted in known.items() if noted}
     todo = in_order(project, [name for name in names if name not in runs])
     failures = []
     if todo:
-        for name, result in _execute(project, todo, parameters, start):
+        for name, result in _execute(project, todo, start):
             if isinstance(result, ChapterError):
                 failures.append(result)
                 continue
@@ -96,10 +95,10 @@ def in_order(project: Project, names: list[str]) -> list[str]:
     return sorted(names, key=lambda name: bool(LAST.match(project.source(name).read_text("utf8"))))
 
 
-def _execute(project: Project, todo: list[str], parameters: dict, start):
+def _execute(project: Project, todo: list[str], start):
     with _pool(min(_cores(), len(todo))) as pool:
         # Submit first: the workers fork before the progress bar starts its thread.
-        futures = {pool.submit(execute_chapter, project.root, name, parameters): name for name in todo}
+        futures = {pool.submit(execute_chapter, project.root, name, {}): name for name in todo}
         ended = start(len(todo))
         for future in as_completed(futures):
             try:

@@ -6,26 +6,25 @@ import textwrap
 from importlib.metadata import version
 from pathlib import Path
 
+import vl_convert
 from docutils import nodes
 
 from bookpress.mathml import visit_block, visit_inline
 from bookpress.published import NOT_FOUND, page_url
 from bookpress.stamp import write_atomic
+from bookpress.twin import VL_VERSION
 
 HERE = Path(__file__).parent
-VEGA_LITE = "6.4"
 LONGEST = 300  # letters of a page's description
 
 
 def vega_bundle(folder: Path) -> Path:
     """The charts' library as one classic script in a folder of its own; made once per release of the converter."""
-    import vl_convert
-
-    release = hashlib.sha256(f"{VEGA_LITE} {vl_convert.__version__}".encode()).hexdigest()[:8]
+    release = hashlib.sha256(f"{VL_VERSION} {vl_convert.__version__}".encode()).hexdigest()[:8]
     target = folder / f"vega-{release}" / "vega-bundle.js"
     if not target.is_file():
         # Wrapped: its top-level names meet those of Sphinx's own scripts, and modules are blocked on file://.
-        write_atomic(target, f"(()=>{{{vl_convert.javascript_bundle(vl_version=VEGA_LITE)}}})();".encode())
+        write_atomic(target, f"(()=>{{{vl_convert.javascript_bundle(vl_version=VL_VERSION)}}})();".encode())
     return target
 
 

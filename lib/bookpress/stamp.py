@@ -1,6 +1,7 @@
 """Content stamps: a result is fresh only while everything that it was made from is unchanged."""
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -39,17 +40,27 @@ def write_changed(path: Path, content: bytes) -> bool:
 
 
 @contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """One press at a time in a build folder: a second one waits until the first has ended."""
-    import fcntl
-
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
+def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Hold a lock that ends with this process; false where another process has it and there is no waiting."""
+    with path.open("a") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
-            print("another press is at work in this folder: waiting for it", file=sys.stderr)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield False
+            return
+        yield True
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """One press at a time in a build folder: a second one says so and waits until the first has ended."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder / ".lock", wait=False) as free:
+        if free:
+            yield
+            return
+    print("another press is at work in this folder: waiting for it", file=sys.stderr)
+    with locked(folder / ".lock"):
         yield
 
 
@@ -84,9 +95,9 @@ def shared_key(project: Project) -> str:
     )
 
 
-def chapter_key(project: Project, docname: str, shared: str, parameters: dict) -> str:
+def chapter_key(project: Project, docname: str, shared: str) -> str:
     """The stamp of one chapter's execution."""
-    return digest(shared, docname, file_digest(project.source(docname)), json.dumps(parameters, sort_keys=True))
+    return digest(shared, docname, file_digest(project.source(docname)))
 
 
 def _record(path: Path) -> Path:

@@ -1,11 +1,12 @@
 """What a browser sees of one page: loaded from a file, over http and without scripts."""
 
-import functools
-import http.server
 import threading
 from dataclasses import dataclass, field
+from http.server import ThreadingHTTPServer
 from importlib.resources import files
 from pathlib import Path
+
+from bookpress.serve import server_of
 
 ARGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
         "--disable-sync", "--no-first-run", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]  # fmt: skip
@@ -120,13 +121,8 @@ def look_without_scripts(browser, site: Path, name: str, sight: Sight) -> None:
     context.close()
 
 
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        """Say nothing."""
-
-
-def serve(site: Path) -> http.server.ThreadingHTTPServer:
+def serve(site: Path) -> ThreadingHTTPServer:
     """The site on a free local port, in a thread."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(site)))
+    server = server_of(site)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server

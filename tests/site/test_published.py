@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-import threading
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,7 +17,6 @@ from conftest import unable
 from bookpress.browser import find_browser
 from bookpress.numbers import fill
 from bookpress.project import docnames, find_project
-from bookpress.serve import server_of
 
 PROJECT = find_project(Path(__file__).parents[2])
 PAGES = docnames(PROJECT)
@@ -130,8 +128,7 @@ def seen(site, tmp_path_factory) -> dict:
         (host / base.strip("/")).parent.mkdir(parents=True, exist_ok=True)
         (host / base.strip("/")).symlink_to(site)
         (host / "404.html").symlink_to(site / "404.html")
-    server = server_of(host)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    server = sight.serve(host)
     home = f"http://127.0.0.1:{server.server_port}"
     with ThreadPoolExecutor(max_workers=1) as thread:  # Playwright keeps an event loop, which other tests must not meet
         found = thread.submit(_visit, executable, home, base).result()
