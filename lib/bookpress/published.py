@@ -104,7 +104,7 @@ def takeaway(path: Path, date: str, page: str = "") -> bytes:
     note = f"> Executed on the data of {date or 'no date'} with costpertoken {release}; the text holds that run's numbers."
     if any("parameters" in cell.metadata.get("tags", []) for cell in notebook.cells):
         note += (
-            ' It needs the package alone: `pip install ".[book]"` in a checkout of the book. Then'
+            ' It needs the package alone: `pip install ".[book]"` in a checkout of this edition of the book. Then'
             f" `papermill {path.name} out.ipynb -p NAME VALUE` runs it with other values of the cell tagged `parameters`:"
             " tables and charts are then new, the text is not."
             f" In the checkout, `costpertoken rerun {path.stem} -p NAME=VALUE` renews both."
