@@ -27,6 +27,7 @@ def service(**changed):
         "of": Conversation(turns=10, user_tokens=30, answer_tokens=100, system_tokens=500), "per_day": 1e6,
         "large_id": "llama-3.1-70b", "small_id": "llama-3.1-8b", "accelerator_id": "h100-sxm", "weights": "fp8", "returned": 0.9,
         "routed": 0.5, "escalated": 0.1, "peak_to_mean": 2.0, "usd_per_hour": 3.0, "output_cv": 0.8,
+        "before": "plain", "token_budget": 8192,
     }  # fmt: skip
     return talk.Service(**(given | changed))
 

@@ -8,7 +8,7 @@ import pytest
 
 from bookpress import rerun
 from bookpress.execute import read_chapter
-from bookpress.project import find_project, listed
+from bookpress.project import find_project
 from costpertoken.answers import findings
 from costpertoken.answers.estimate import headline_price
 from costpertoken.evidence.admissible import Figure
@@ -57,8 +57,6 @@ def parameters_of(page: str) -> dict:
 
 def published(page: str) -> dict:
     """The numbers of a page in the book's reference."""
-    if f"chapters/{page}" not in listed(PROJECT):
-        pytest.skip(f"{page} does not stand in the table of contents")
     rows = json.loads((PROJECT.references / "numbers.json").read_text("utf8"))
     found = {row["name"]: row for row in rows if row["chapter"] == f"chapters/{page}"}
     assert found, f"{page} has no numbers on record: run `make reference`"

@@ -48,14 +48,14 @@ class Service:
     returned: float
     routed: float
     escalated: float
-    before: str = "plain"
-    peak_to_mean: float = 1.0
-    usd_per_hour: float = 1.0
+    before: str
+    peak_to_mean: float
+    usd_per_hour: float
+    output_cv: float
+    token_budget: int
     ttft_s: float = 1.0
     tpot_s: float = 0.05
     share: float = 0.9
-    output_cv: float = 0.0
-    token_budget: int = 8192
 
 
 def turns_per_s(of: Service) -> float:
